@@ -1,0 +1,145 @@
+"""From TOML text to an Experiment, and back.
+
+Every fault is an ExperimentError that names the file and the line (or the --set option), the key, what is allowed and the nearest match.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ciranda.core.errors import ExperimentError
+from ciranda.experiment.explain import Origin, explain
+from ciranda.experiment.lines import key_lines
+from ciranda.experiment.overrides import apply_overrides
+from ciranda.experiment.presets import preset_names, preset_text
+from ciranda.experiment.names import nearest
+from ciranda.experiment.schema import Experiment
+
+MAX_BYTES = 1024 * 1024
+
+
+def resolve(what: str, overrides: Sequence[str] = (), *, target: str | None = None, client_column: str | None = None) -> Experiment:
+    """The experiment that `what` names: a TOML file, a preset, a user's task `my_task.py[:Class]`, or a CSV file.
+
+    Args:
+        overrides: "section.key=value", each replacing what the file says.
+        target, client_column: the column to predict and the column that says whose row it is, for a CSV file.
+
+    Raises:
+        ExperimentError: naming the key, the file, the line and what is allowed.
+    """
+    suffix = Path(what.partition(":")[0] if ".py:" in what else what).suffix.lower()
+    if suffix == ".csv":
+        return _from_table(_csv(what, target, client_column), what, overrides)
+    if target is not None or client_column is not None:
+        raise ExperimentError(f"--target and --client-column go with a CSV file, not with '{what}'.")
+    if suffix == ".py":
+        return _from_table({"experiment": {"task": _python_task(what, Path.cwd())}}, what, overrides)
+    path = Path(what)
+    if suffix == ".toml" or path.is_file():
+        return load(path, overrides)
+    if what in preset_names():
+        return loads(preset_text(what), f"preset {what}", overrides)
+    raise ExperimentError(
+        f"'{what}' is neither a file nor a preset{nearest(what, preset_names())}",
+        hint=f"Presets: {', '.join(preset_names())}. Or give a .toml file, my_task.py:Class, or a .csv file with --target.",
+    )
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file. Paths in it are relative to its folder."""
+    try:
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+    except OSError as error:
+        raise ExperimentError(f"Cannot read the experiment file {path}: {error.strerror}.") from error
+    if data is None:
+        raise ExperimentError(f"{path} is larger than 1 MiB: that is not an experiment file.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path} is not UTF-8 text.", hint="Is it an experiment file? Save it as UTF-8.") from error
+    return loads(text, str(path), overrides, folder=path.parent)
+
+
+def loads(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> Experiment:
+    """Parse and check an experiment; `name` is what errors call the text, `folder` what its paths are relative to."""
+    text = text.replace("\r\n", "\n")
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ExperimentError(f"{name} is not valid TOML: {error}", hint="Text goes in quotes, as in name = \"digits\".") from error
+    options = apply_overrides(table, overrides)
+    return check(table, Origin(name, key_lines(text), options), folder)
+
+
+def check(table: dict[str, Any], origin: Origin, folder: Path | None = None) -> Experiment:
+    """The Experiment of a parsed table."""
+    _anchor_paths(table, folder or Path.cwd(), origin)
+    try:
+        return Experiment.model_validate(table, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise explain(error, origin) from None
+
+
+def dump(experiment: Experiment) -> str:
+    """The experiment as TOML with every default written out; it loads back equal."""
+    sections = []
+    for name, keys in experiment.sections().items():
+        sections.append("\n".join([f"[{name}]", *(f"{key} = {_literal(value)}" for key, value in keys.items())]) + "\n")
+    return "\n".join(sections)
+
+
+def _literal(value: str | bool | int | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return repr(value)
+
+
+def _from_table(table: dict[str, Any], name: str, overrides: Sequence[str]) -> Experiment:
+    options = apply_overrides(table, overrides)
+    return check(table, Origin(name, {}, options))
+
+
+def _csv(what: str, target: str | None, client_column: str | None) -> dict[str, Any]:
+    if not Path(what).is_file():
+        raise ExperimentError(f"There is no file {what}.")
+    if target is None:
+        raise ExperimentError(f"Which column of {what} should be predicted?", hint="Name it: --target COLUMN")
+    data = {"csv": what, "target": target}
+    federation: dict[str, Any] = {}
+    if client_column is not None:
+        data["client-column"] = client_column
+        federation["partitioner"] = "natural-id"
+    return {"experiment": {"task": "csv", "name": Path(what).stem[:80]}, "data": data, "federation": federation}
+
+
+def _python_task(task: str, folder: Path) -> str:
+    """`my_task.py:Class` with the file's absolute path, so that a run can be resumed from another folder."""
+    head, colon, name = task.rpartition(":")
+    path, suffix = (head, colon + name) if colon and head.endswith(".py") else (task, "")
+    return str((folder / path).resolve()) + suffix
+
+
+def _anchor_paths(table: Mapping[str, Any], folder: Path, origin: Origin) -> None:
+    """Make the paths of a file absolute: those it holds from its own folder, those given by option from the current one."""
+    for section, key in (("experiment", "task"), ("data", "root"), ("data", "csv")):
+        keys = table.get(section)
+        value = keys.get(key) if isinstance(keys, dict) else None
+        if not isinstance(keys, dict) or not isinstance(value, str) or not value:
+            continue
+        base = Path.cwd() if (section, key) in origin.options else folder
+        if key != "task":
+            keys[key] = str((base / Path(value).expanduser()).resolve())
+        elif value.endswith(".py") or ".py:" in value:
+            keys[key] = _python_task(value, base)

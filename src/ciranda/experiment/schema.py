@@ -1,0 +1,315 @@
+"""An experiment as data: one pydantic model for each section of the TOML file.
+
+Keys are written in kebab case in a file (`num-rounds`) and in snake case from Python (`num_rounds`). A model that exists is valid;
+what depends on the data set (classes, number of natural owners) is checked when the data is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ciranda.core.partition import PARTITIONERS
+from ciranda.core.selection import cohort_size
+from ciranda.core.strategies import STRATEGIES
+from ciranda.core.task import ClientSettings
+from ciranda.experiment.names import kebab, metric_problem, parameters, partition_parameters
+from ciranda.protocol.messages import CloseRule
+from ciranda.protocol.plan import StopRule
+
+Whole = Annotated[int, Field(ge=1, le=2**53)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+DEFAULT_CLIENTS = 10
+
+
+def problem(message: str, *key: str) -> PydanticCustomError:
+    """An error at `key`, counted from the section that is being checked, with our own words."""
+    return PydanticCustomError("ciranda", "{message}", {"message": message, "key": key})
+
+
+def known_name(name: str, registry: Collection[str], key: str) -> None:
+    """Refuse a name that is in no registry, with the ones that are."""
+    if name not in registry:
+        raise PydanticCustomError("unknown_name", "unknown name", {"key": (key,), "allowed": tuple(sorted(registry)), "input": name})
+
+
+class Section(BaseModel):
+    """What every section shares: kebab-case keys, nothing unknown, no silent conversion, no change after loading."""
+
+    model_config = ConfigDict(alias_generator=kebab, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True, strict=True)
+
+    def _fill(self, **values: Any) -> None:
+        """Set a default that depends on other keys, while the model is being validated."""
+        self.__dict__.update(values)
+
+    def keys(self) -> Iterator[tuple[str, Any]]:
+        """(kebab-case key, value) of everything that is set, in the order of the documentation."""
+        for name, value in self:
+            if value is not None:
+                yield kebab(name), value
+
+
+class ExperimentSection(Section):
+    """[experiment]: what is trained, from which seed and on which device."""
+
+    task: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f/\\]*$")] = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class DataSection(Section):
+    """[data]: where the data is, for tasks that read a folder of data sets or a CSV file."""
+
+    root: str | None = None
+    csv: str | None = None
+    target: str | None = None
+    client_column: str | None = None
+    test_fraction: Share | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.csv is not None and self.target is None:
+            raise problem("a CSV file needs the name of the column to predict", "target")
+        for key in ("target", "client_column"):
+            if self.csv is None and getattr(self, key) is not None:
+                raise problem("goes with data.csv, which is not given", kebab(key))
+        return self
+
+
+class FederationSection(Section):
+    """[federation]: who holds the data. `clients` may be left out with natural-id: the data says how many there are."""
+
+    clients: Whole | None = None
+    partitioner: str = "iid"
+    alpha: Positive | None = None
+    min_partition_size: Annotated[int, Field(ge=0)] | None = None
+    self_balancing: bool | None = None
+    classes_per_client: Whole | None = None
+    validation_fraction: Share = 0.0
+    test_fraction: Share | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known_name(self.partitioner, PARTITIONERS, "partitioner")
+        given = [name for name in ("alpha", "min_partition_size", "self_balancing", "classes_per_client") if getattr(self, name) is not None]
+        takes = partition_parameters(self.partitioner)
+        for name in given:
+            if kebab(name) not in takes:
+                raise problem(f"does not go with partitioner '{self.partitioner}'", kebab(name))
+        if self.partitioner == "dirichlet" and self.alpha is None:
+            raise problem("partitioner 'dirichlet' needs it, for example 0.5 (smaller is more skewed)", "alpha")
+        if self.partitioner == "pathological" and self.classes_per_client is None:
+            raise problem("partitioner 'pathological' needs it, for example 2", "classes-per-client")
+        if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
+            raise problem("validation-fraction and test-fraction leave nothing to train on", "test-fraction")
+        if self.clients is None and self.partitioner != "natural-id":
+            self._fill(clients=DEFAULT_CLIENTS)
+        return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the partitioner is called with, besides labels, clients and the draw."""
+        return {name: getattr(self, name) for name in map(_snake, partition_parameters(self.partitioner)) if getattr(self, name) is not None}
+
+
+class RoundsSection(Section):
+    """[rounds]: how many, who trains, and when a round closes."""
+
+    num_rounds: Whole = 3
+    fraction_train: Fraction = 1.0
+    min_train_clients: Whole = 1
+    close: Literal["all-or-deadline", "all", "first"] = "all-or-deadline"
+    first: Whole | None = None
+    min_replies: Whole = 1
+    deadline_s: Positive = 3600.0
+    too_few: Literal["extend", "retry", "skip", "abort"] = "retry"
+    max_attempts: Whole = 3
+    selection: Literal["random"] = "random"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.close == "first" and self.first is None:
+            raise problem("close = \"first\" needs the number of replies to wait for", "first")
+        if self.close != "first" and self.first is not None:
+            raise problem("goes with close = \"first\" only", "first")
+        if self.first is not None and self.min_replies > self.first:
+            raise problem(f"is more than rounds.first ({self.first}), so no round could close", "min-replies")
+        return self
+
+    def close_rule(self) -> CloseRule:
+        """The rule by which a training phase closes."""
+        return CloseRule(
+            kind=self.close, deadline_s=self.deadline_s, min_replies=self.min_replies, first=self.first or 0,
+            too_few=self.too_few, max_attempts=self.max_attempts,
+        )
+
+
+class ClientSection(Section):
+    """[client]: how one client trains in one round."""
+
+    local_epochs: Whole = 1
+    batch_size: Whole = 32
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.01
+    momentum: Share = 0.0
+    weight_decay: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise problem(f"goes with optimizer \"sgd\", not \"{self.optimizer}\"", "momentum")
+        return self
+
+    def settings(self) -> ClientSettings:
+        """What the instruction tells a client, before the strategy has its say."""
+        return ClientSettings(**dict(self))
+
+
+class StrategySection(Section):
+    """[strategy]: its name, and beside it whatever parameters that strategy has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "fedavg"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known_name(self.name, STRATEGIES, "name")
+        extra = {kebab(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+        takes = parameters(STRATEGIES[self.name])
+        for key, value in extra.items():
+            if key not in takes:
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": (key,), "allowed": ("name", *takes)})
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise problem(f"must be a number, not {value!r}", key)
+        object.__setattr__(self, "__pydantic_extra__", extra)
+        return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters under their Python names."""
+        return {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+
+
+class PrivacySection(Section):
+    """[privacy]: clipping-norm bounds the L2 norm of every client's update."""
+
+    clipping_norm: Positive | None = None
+
+
+class EvaluateSection(Section):
+    """[evaluate]: where the global model is evaluated, and how often."""
+
+    where: Literal["server", "clients", "both", "none"] = "server"
+    every: Whole = 1
+    fraction_evaluate: Fraction = 1.0
+    batch_size: Whole = 1000
+
+    @property
+    def on_clients(self) -> bool:
+        return self.where in ("clients", "both")
+
+    @property
+    def on_server(self) -> bool:
+        return self.where in ("server", "both")
+
+
+class StopSection(Section):
+    """[stop]: when to stop before the last round."""
+
+    metric: str = "accuracy"
+    mode: Literal["max", "min"] | None = None
+    target: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    patience: Whole | None = None
+    min_delta: NotNegative = 0.0
+    max_bytes: Whole | None = None
+    max_seconds: Positive | None = None
+    max_epsilon: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if wrong := metric_problem(self.metric):
+            raise problem(wrong, "metric")
+        if self.mode is None:
+            self._fill(mode="min" if self.metric.rpartition(".")[2] in ("loss", "mse", "mae", "rmse") else "max")
+        return self
+
+    def rule(self) -> StopRule:
+        """The coordinator's stop rule."""
+        return StopRule(**dict(self))
+
+
+class Experiment(Section):
+    """A whole experiment, valid and with every default filled in."""
+
+    experiment: ExperimentSection
+    data: DataSection = DataSection()
+    federation: FederationSection = FederationSection()
+    rounds: RoundsSection = RoundsSection()
+    client: ClientSection = ClientSection()
+    strategy: StrategySection = StrategySection()
+    privacy: PrivacySection = PrivacySection()
+    evaluate: EvaluateSection = EvaluateSection()
+    stop: StopSection = StopSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.experiment.name:
+            self._fill(experiment=self.experiment.model_copy(update={"name": default_name(self.experiment.task)}))
+        if self.federation.test_fraction is None:
+            share = 0.2 if self.evaluate.on_clients else 0.0
+            self._fill(federation=self.federation.model_copy(update={"test_fraction": share}))
+            if self.federation.validation_fraction + share >= 1:
+                raise problem(f"leaves nothing to train on beside test-fraction, {share} by default", "federation", "validation-fraction")
+        self._check_cohort()
+        self._check_stop()
+        return self
+
+    def _check_cohort(self) -> None:
+        clients, rounds = self.federation.clients, self.rounds
+        if clients is None:
+            return
+        if rounds.min_train_clients > clients:
+            raise problem(f"is more than the {clients} clients there are", "rounds", "min-train-clients")
+        cohort = self.cohort(clients)
+        for key, value in (("min-replies", rounds.min_replies), ("first", rounds.first or 0)):
+            if value > cohort:
+                raise problem(f"is {value}, but only {cohort} of {clients} clients train in a round", "rounds", key)
+
+    def _check_stop(self) -> None:
+        stop, evaluate = self.stop, self.evaluate
+        if stop.target is None and stop.patience is None:
+            return
+        group, _, name = stop.metric.rpartition(".")
+        places = {"server": evaluate.on_server, "clients": evaluate.on_clients, "train": True, "": evaluate.where != "none"}
+        if not places[group]:
+            raise problem(f"'{stop.metric}' is never measured with evaluate.where = \"{evaluate.where}\"", "stop", "metric")
+        if group == "train" and name != "loss":
+            raise problem("training reports its loss only: use 'train.loss'", "stop", "metric")
+
+    def cohort(self, clients: int) -> int:
+        """How many of `clients` train in a round."""
+        return min(clients, cohort_size(clients, self.rounds.fraction_train, self.rounds.min_train_clients))
+
+    def sections(self) -> Mapping[str, dict[str, Any]]:
+        """Section name -> key -> value, as a file would have it, empty sections left out."""
+        filled = {name: dict(section.keys()) for name, section in self}
+        return {name: keys for name, keys in filled.items() if keys}
+
+
+def default_name(task: str) -> str:
+    """A run's name from its task: the registry's name, or a user's file without folder and suffix."""
+    stem = task.replace("\\", "/").rpartition("/")[2].partition(":")[0]
+    return stem.removesuffix(".py")[:80]
+
+
+def _snake(key: str) -> str:
+    return key.replace("-", "_")
