@@ -1,0 +1,80 @@
+"""Which clients take part in a round: a pure function of the seed, the round, the attempt and the size of the roster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+import numpy as np
+
+from ciranda.core.errors import ExperimentError
+from ciranda.core.rng import Draw
+
+Select = Callable[[int, int, int], Sequence[str]]
+"""(round, attempt, roster size) -> the names of the selected clients, in order of rank."""
+
+
+def share(total: int, fraction: str | float) -> int:
+    """floor(fraction x total + 1/2), the fraction read as the decimal it is written as: half of 5 is 3, and 0.29 x 100 is 29.
+
+    Raises:
+        ExperimentError: the fraction is not a number from 0 to 1.
+    """
+    try:
+        exact = Fraction(Decimal(str(fraction)))
+    except (InvalidOperation, ValueError, OverflowError):
+        exact = Fraction(-1)
+    if not 0 <= exact <= 1:
+        raise ExperimentError(f"A fraction must be a number from 0 to 1, not {fraction!r}.")
+    return int(exact * total + Fraction(1, 2))
+
+
+def cohort_size(clients: int, fraction: str | float, minimum: int = 1) -> int:
+    """How many of `clients` are selected: max(minimum, floor(fraction x clients + 1/2)).
+
+    Raises:
+        ExperimentError: the fraction is not in 0..1, or the minimum is not in 0..clients.
+    """
+    if not 0 <= minimum <= clients:
+        raise ExperimentError(
+            f"At least {minimum} clients are to be selected, out of {clients}.",
+            hint=f"Choose a minimum from 0 to {clients}, or more clients.",
+        )
+    return max(minimum, share(clients, fraction))
+
+
+def sample(draw: Draw, population: int, k: int) -> list[int]:
+    """`k` distinct ranks out of 0..population - 1, ascending; every subset is equally likely.
+
+    Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", CACM 30(9), 1987): time and memory O(k log k), whatever the
+    population.
+
+    Raises:
+        ExperimentError: `k` is not in 0..population.
+    """
+    if not 0 <= k <= population:
+        raise ExperimentError(f"Cannot select {k} of {population} clients.")
+    tops = np.arange(population - k, population)
+    chosen: set[int] = set()
+    for top, pick in zip(tops.tolist(), draw.below(k, tops + 1).tolist(), strict=True):
+        chosen.add(top if pick in chosen else pick)
+    return sorted(chosen)
+
+
+def random_selection(draw: Draw, fraction: str | float, minimum: int = 1, *, name: Callable[[int], str] = str) -> Select:
+    """Uniform selection without replacement; `name` turns a rank into a client's logical name.
+
+    A retry of a round (attempt + 1) draws another cohort. Selections for two purposes take two draws.
+
+    Raises:
+        ExperimentError: the fraction is not in 0..1; on selecting: the minimum exceeds the roster.
+    """
+    share(1, fraction)
+
+    def select(round: int, attempt: int, roster: int) -> Sequence[str]:
+        size = cohort_size(roster, fraction, minimum)
+        ranks = sample(draw.at("select", round=round, attempt=attempt, roster=roster), roster, size)
+        return [name(rank) for rank in ranks]
+
+    return select
