@@ -15,8 +15,14 @@ from ciranda.experiment.schema import Experiment
 
 SHOWN = 10
 _KINDS = {
-    "int_type": "a whole number", "float_type": "a number", "string_type": "text in quotes", "bool_type": "true or false",
-    "model_type": "a section", "model_attributes_type": "a section", "dict_type": "a section", "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "model_type": "a section",
+    "model_attributes_type": "a section",
+    "dict_type": "a section",
+    "int_from_float": "a whole number",
 }
 
 
@@ -77,15 +83,24 @@ def _finding(details: ErrorDetails, path: tuple[str, ...], context: Mapping[str,
 
 def _bound(kind: str, context: Mapping[str, Any]) -> str:
     """What a number or a text would have to be."""
-    words = {"greater_than": ("gt", "must be more than"), "greater_than_equal": ("ge", "must be at least"), "less_than": ("lt", "must be less than"),
-             "less_than_equal": ("le", "must be at most"), "string_too_short": ("min_length", "must have a length of at least"),
-             "string_too_long": ("max_length", "must have a length of at most")}
+    words = {
+        "greater_than": ("gt", "must be more than"),
+        "greater_than_equal": ("ge", "must be at least"),
+        "less_than": ("lt", "must be less than"),
+        "less_than_equal": ("le", "must be at most"),
+        "string_too_short": ("min_length", "must have a length of at least"),
+        "string_too_long": ("max_length", "must have a length of at most"),
+    }
     if kind in words:
         key, text = words[kind]
         return f"{text} {context[key]:g}"
     if kind == "finite_number":
         return "must be finite"
-    return "must be of another form (no '/', no '\\\\', no control characters)" if kind == "string_pattern_mismatch" else kind.replace("_", " ")
+    return (
+        "must be of another form (no '/', no '\\\\', no control characters)"
+        if kind == "string_pattern_mismatch"
+        else kind.replace("_", " ")
+    )
 
 
 def _keys(path: tuple[str, ...]) -> list[str]:
@@ -102,7 +117,7 @@ def _choices(expected: str) -> list[str]:
 
 def _show(value: Any) -> str:
     if isinstance(value, str):
-        return f"\"{value[:60]}\""
+        return f'"{value[:60]}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

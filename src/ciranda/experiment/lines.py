@@ -6,7 +6,9 @@ import re
 import tomllib
 
 _HEADER = re.compile(r"^\s*\[{1,2}(?P<key>[^\]]+)\]{1,2}\s*(#.*)?$")
-_KEY = re.compile(r"""^\s*(?P<key>(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=\s*(?P<value>.*)$""")
+_KEY = re.compile(
+    r"""^\s*(?P<key>(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=\s*(?P<value>.*)$"""
+)
 _INLINE = re.compile(r"""[{,]\s*(?P<key>[A-Za-z0-9_-]+)\s*=""")
 
 

@@ -74,7 +74,7 @@ def loads(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path |
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ExperimentError(f"{name} is not valid TOML: {error}", hint="Text goes in quotes, as in name = \"digits\".") from error
+        raise ExperimentError(f"{name} is not valid TOML: {error}", hint='Text goes in quotes, as in name = "digits".') from error
     options = apply_overrides(table, overrides)
     return check(table, Origin(name, key_lines(text), options), folder)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from ciranda.core.partition import PARTITIONERS
 
-METRICS = ("accuracy", "loss", "balanced-accuracy", "macro-f1", "mse", "rmse", "mae", "r2")
+RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")
+FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
+METRICS = RISING + FALLING
 GROUPS = ("server", "clients", "train")
 
 
@@ -18,7 +20,7 @@ def kebab(name: str) -> str:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """": did you mean 'x'?", or "." if nothing is near."""
+    """ ": did you mean 'x'?", or "." if nothing is near."""
     by_folded = {name.casefold().replace("_", "-"): name for name in allowed}
     matches = difflib.get_close_matches(word.casefold().replace("_", "-"), by_folded, n=1, cutoff=0.6)
     return f": did you mean '{by_folded[matches[0]]}'?" if matches else "."

@@ -17,7 +17,7 @@ from ciranda.core.partition import PARTITIONERS
 from ciranda.core.selection import cohort_size
 from ciranda.core.strategies import STRATEGIES
 from ciranda.core.task import ClientSettings
-from ciranda.experiment.names import kebab, metric_problem, parameters, partition_parameters
+from ciranda.experiment.names import FALLING, kebab, metric_problem, parameters, partition_parameters
 from ciranda.protocol.messages import CloseRule
 from ciranda.protocol.plan import StopRule
 
@@ -43,13 +43,15 @@ def known_name(name: str, registry: Collection[str], key: str) -> None:
 class Section(BaseModel):
     """What every section shares: kebab-case keys, nothing unknown, no silent conversion, no change after loading."""
 
-    model_config = ConfigDict(alias_generator=kebab, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        alias_generator=kebab, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True, strict=True
+    )
 
     def _fill(self, **values: Any) -> None:
         """Set a default that depends on other keys, while the model is being validated."""
         self.__dict__.update(values)
 
-    def keys(self) -> Iterator[tuple[str, Any]]:
+    def written(self) -> Iterator[tuple[str, Any]]:
         """(kebab-case key, value) of everything that is set, in the order of the documentation."""
         for name, value in self:
             if value is not None:
@@ -77,10 +79,10 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.csv is not None and self.target is None:
-            raise problem("a CSV file needs the name of the column to predict", "target")
+            raise problem("is needed with data.csv: the column to predict.", "target")
         for key in ("target", "client_column"):
             if self.csv is None and getattr(self, key) is not None:
-                raise problem("goes with data.csv, which is not given", kebab(key))
+                raise problem("goes with data.csv, which is not given.", kebab(key))
         return self
 
 
@@ -99,17 +101,19 @@ class FederationSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         known_name(self.partitioner, PARTITIONERS, "partitioner")
-        given = [name for name in ("alpha", "min_partition_size", "self_balancing", "classes_per_client") if getattr(self, name) is not None]
+        given = [
+            name for name in ("alpha", "min_partition_size", "self_balancing", "classes_per_client") if getattr(self, name) is not None
+        ]
         takes = partition_parameters(self.partitioner)
         for name in given:
             if kebab(name) not in takes:
-                raise problem(f"does not go with partitioner '{self.partitioner}'", kebab(name))
+                raise problem(f"does not go with partitioner '{self.partitioner}'.", kebab(name))
         if self.partitioner == "dirichlet" and self.alpha is None:
-            raise problem("partitioner 'dirichlet' needs it, for example 0.5 (smaller is more skewed)", "alpha")
+            raise problem("is needed by partitioner 'dirichlet': for example 0.5, and smaller is more skewed.", "alpha")
         if self.partitioner == "pathological" and self.classes_per_client is None:
-            raise problem("partitioner 'pathological' needs it, for example 2", "classes-per-client")
+            raise problem("is needed by partitioner 'pathological': for example 2.", "classes-per-client")
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
-            raise problem("validation-fraction and test-fraction leave nothing to train on", "test-fraction")
+            raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
         if self.clients is None and self.partitioner != "natural-id":
             self._fill(clients=DEFAULT_CLIENTS)
         return self
@@ -117,7 +121,9 @@ class FederationSection(Section):
     @property
     def params(self) -> dict[str, Any]:
         """What the partitioner is called with, besides labels, clients and the draw."""
-        return {name: getattr(self, name) for name in map(_snake, partition_parameters(self.partitioner)) if getattr(self, name) is not None}
+        return {
+            name: getattr(self, name) for name in map(_snake, partition_parameters(self.partitioner)) if getattr(self, name) is not None
+        }
 
 
 class RoundsSection(Section):
@@ -137,18 +143,22 @@ class RoundsSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.close == "first" and self.first is None:
-            raise problem("close = \"first\" needs the number of replies to wait for", "first")
+            raise problem('is needed by close = "first": the number of replies to wait for.', "first")
         if self.close != "first" and self.first is not None:
-            raise problem("goes with close = \"first\" only", "first")
+            raise problem('goes with close = "first" only.', "first")
         if self.first is not None and self.min_replies > self.first:
-            raise problem(f"is more than rounds.first ({self.first}), so no round could close", "min-replies")
+            raise problem(f"is more than rounds.first ({self.first}), so no round could close.", "min-replies")
         return self
 
     def close_rule(self) -> CloseRule:
         """The rule by which a training phase closes."""
         return CloseRule(
-            kind=self.close, deadline_s=self.deadline_s, min_replies=self.min_replies, first=self.first or 0,
-            too_few=self.too_few, max_attempts=self.max_attempts,
+            kind=self.close,
+            deadline_s=self.deadline_s,
+            min_replies=self.min_replies,
+            first=self.first or 0,
+            too_few=self.too_few,
+            max_attempts=self.max_attempts,
         )
 
 
@@ -165,7 +175,7 @@ class ClientSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.momentum and self.optimizer != "sgd":
-            raise problem(f"goes with optimizer \"sgd\", not \"{self.optimizer}\"", "momentum")
+            raise problem(f"goes with optimizer 'sgd', not '{self.optimizer}'.", "momentum")
         return self
 
     def settings(self) -> ClientSettings:
@@ -189,7 +199,7 @@ class StrategySection(Section):
             if key not in takes:
                 raise PydanticCustomError("unknown_key", "unknown key", {"key": (key,), "allowed": ("name", *takes)})
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise problem(f"must be a number, not {value!r}", key)
+                raise problem(f"must be a number, not {value!r}.", key)
         object.__setattr__(self, "__pydantic_extra__", extra)
         return self
 
@@ -239,7 +249,7 @@ class StopSection(Section):
         if wrong := metric_problem(self.metric):
             raise problem(wrong, "metric")
         if self.mode is None:
-            self._fill(mode="min" if self.metric.rpartition(".")[2] in ("loss", "mse", "mae", "rmse") else "max")
+            self._fill(mode="min" if self.metric.rpartition(".")[2] in FALLING else "max")
         return self
 
     def rule(self) -> StopRule:
@@ -268,7 +278,7 @@ class Experiment(Section):
             share = 0.2 if self.evaluate.on_clients else 0.0
             self._fill(federation=self.federation.model_copy(update={"test_fraction": share}))
             if self.federation.validation_fraction + share >= 1:
-                raise problem(f"leaves nothing to train on beside test-fraction, {share} by default", "federation", "validation-fraction")
+                raise problem(f"leaves nothing to train on beside test-fraction, {share} by default.", "federation", "validation-fraction")
         self._check_cohort()
         self._check_stop()
         return self
@@ -278,22 +288,27 @@ class Experiment(Section):
         if clients is None:
             return
         if rounds.min_train_clients > clients:
-            raise problem(f"is more than the {clients} clients there are", "rounds", "min-train-clients")
+            raise problem(f"is more than the {clients} clients there are.", "rounds", "min-train-clients")
         cohort = self.cohort(clients)
         for key, value in (("min-replies", rounds.min_replies), ("first", rounds.first or 0)):
             if value > cohort:
-                raise problem(f"is {value}, but only {cohort} of {clients} clients train in a round", "rounds", key)
+                raise problem(f"is {value}, but only {cohort} of {clients} clients train in a round.", "rounds", key)
 
     def _check_stop(self) -> None:
         stop, evaluate = self.stop, self.evaluate
         if stop.target is None and stop.patience is None:
             return
         group, _, name = stop.metric.rpartition(".")
-        places = {"server": evaluate.on_server, "clients": evaluate.on_clients, "train": True, "": evaluate.where != "none"}
+        places = {
+            "server": evaluate.on_server,
+            "clients": evaluate.on_clients,
+            "train": True,
+            "": evaluate.where != "none" or name == "loss",
+        }
         if not places[group]:
-            raise problem(f"'{stop.metric}' is never measured with evaluate.where = \"{evaluate.where}\"", "stop", "metric")
+            raise problem(f"is '{stop.metric}', which is never measured with evaluate.where = '{evaluate.where}'.", "stop", "metric")
         if group == "train" and name != "loss":
-            raise problem("training reports its loss only: use 'train.loss'", "stop", "metric")
+            raise problem(f"is '{stop.metric}', but training reports its loss only: use 'train.loss'.", "stop", "metric")
 
     def cohort(self, clients: int) -> int:
         """How many of `clients` train in a round."""
@@ -301,7 +316,7 @@ class Experiment(Section):
 
     def sections(self) -> Mapping[str, dict[str, Any]]:
         """Section name -> key -> value, as a file would have it, empty sections left out."""
-        filled = {name: dict(section.keys()) for name, section in self}
+        filled = {name: dict(section.written()) for name, section in self}
         return {name: keys for name, keys in filled.items() if keys}
 
 
