@@ -11,10 +11,24 @@ from dataclasses import dataclass
 
 from ciranda.core.task import FederatedData
 from ciranda.tasks.datasets.arrays import from_arrays
+from ciranda.tasks.datasets.cifar import cifar10
+from ciranda.tasks.datasets.csvfile import from_csv, read_csv
 from ciranda.tasks.datasets.idx import fashion_mnist, mnist
 from ciranda.tasks.datasets.packed import diabetes, digits, iris
 
-__all__ = ["DATASETS", "DatasetEntry", "diabetes", "digits", "fashion_mnist", "from_arrays", "iris", "mnist"]
+__all__ = [
+    "DATASETS",
+    "DatasetEntry",
+    "cifar10",
+    "diabetes",
+    "digits",
+    "fashion_mnist",
+    "from_arrays",
+    "from_csv",
+    "iris",
+    "mnist",
+    "read_csv",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ _ENTRIES = (
     DatasetEntry("digits", "1,797 handwritten digits, 8x8, ten classes; comes with the package", digits),
     DatasetEntry("mnist", "70,000 handwritten digits, 28x28, ten classes", mnist),
     DatasetEntry("fashion-mnist", "70,000 photographs of garments, 28x28, ten classes", fashion_mnist),
+    DatasetEntry("cifar10", "60,000 colour photographs, 32x32, ten classes", cifar10),
     DatasetEntry("iris", "150 flowers, 4 measurements, three species; comes with the package", iris),
     DatasetEntry("diabetes", "442 patients, 10 measurements, progression after a year (regression); comes with the package", diabetes),
 )
