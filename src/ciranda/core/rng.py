@@ -6,8 +6,8 @@ SC 2011), so any client can make any draw at any time, in any order, in any proc
 
 Two kinds of stream:
 
-* `words`, `below` and `seed` are ours: raw Philox output, or the hash itself, pinned by tests. What must never change (selection,
-  partitions, seeds handed to torch) uses these.
+* `words`, `below`, `permutation` and `seed` are ours: raw Philox output, or the hash itself, pinned by tests. What must never change
+  (selection, shuffles, seeds handed to torch) uses these.
 * `generator()` is numpy's `Generator` over the same key: numpy keeps the right to change how its distributions use the words.
 """
 
@@ -85,6 +85,10 @@ class Draw:
             words[rejected] = stream.random_raw(rejected.size)
             rejected = rejected[words[rejected] < surplus[rejected]]
         return (words % limits).astype(np.int64)
+
+    def permutation(self, n: int) -> NDArray[np.int64]:
+        """0..n - 1 in random order, shape (n,): the order of the stream's first `n` words."""
+        return np.argsort(self.words(n), kind="stable")
 
     def _philox(self) -> np.random.Philox:
         return np.random.Philox(key=np.frombuffer(self._digest()[:16], dtype="<u8"))
