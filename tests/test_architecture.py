@@ -135,6 +135,13 @@ def test_what_the_table_allows_is_no_breach(tmp_path: Path, name: str, text: str
     assert architecture.breaches(plant(tmp_path, {**others, "cli/app.py": "", name: text})) == []
 
 
+def test_an_exception_that_no_module_needs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(architecture, "EXECUTABLE_EXCEPTIONS", {"ciranda.tasks.a": "it read pickles once"})
+    assert architecture.breaches(plant(tmp_path / "needed", {"tasks/a.py": "import pickle"})) == []
+    found = architecture.breaches(plant(tmp_path / "not", {"tasks/a.py": "import json"}))
+    assert found == ["ciranda/tasks/a.py:1: its exception in scripts/architecture.py is no longer needed"]
+
+
 # --- planted breaches: cycles
 
 
