@@ -6,10 +6,6 @@ the columns it was trained on.
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +18,10 @@ from ciranda.core.errors import DataError
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Examples, FederatedData
 from ciranda.tasks.datasets.arrays import divided
+from ciranda.tasks.datasets.csvtable import Table, some
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 MOST_CATEGORIES = 100
 MOST_INTEGER_CLASSES = 20
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,8 @@ class Encoding:
         return cls(columns, value["target"], tuple(value["classes"]))
 
     def read(self, path: str | Path) -> NDArray[np.float32]:
-        """The features of a CSV file's rows, float32 (n, features); other columns, the target too, may be there or not. Raises DataError."""
-        table = _Table.open(Path(path))
+        """The features of a CSV file's rows, float32 (n, features); it may have other columns or lack the target. Raises DataError."""
+        table = Table.open(Path(path))
         for column in self.columns:
             table.index(column.name)
         table.check_missing([column.name for column in self.columns])
@@ -91,8 +86,8 @@ def from_csv(
 ) -> FederatedData:
     """The data set in a CSV file with a header line, UTF-8, separated by commas, semicolons or tabs.
 
-    A feature column in which most values are numbers is numeric; any other becomes one feature per distinct text, at most `MOST_CATEGORIES`.
-    In a file separated by semicolons a number may have a decimal comma.
+    A feature column in which most values are numbers is numeric; any other becomes one feature per distinct text, at most
+    `MOST_CATEGORIES`. In a file separated by semicolons a number may have a decimal comma.
 
     Args:
         target: the column to predict. Texts, or at most `MOST_INTEGER_CLASSES` different whole numbers, make a classification, other
@@ -100,7 +95,7 @@ def from_csv(
         client_column: the column that names each row's owner; it becomes `groups` and is not a feature.
         test_fraction: share of rows kept for the test, as in `from_arrays`; `seed` chooses which.
         drop: columns that are not features.
-        missing: what to do about rows with a missing value (`MISSING`, upper or lower case): refuse the file, or drop them.
+        missing: what to do about rows with a missing value (`csvtable.MISSING`, in any case): refuse the file, or drop them.
 
     Returns:
         x float32 (n, features); y int64 labels (n,) or float32 targets (n,).
@@ -132,7 +127,7 @@ def read_csv(
     missing: Literal["error", "drop"] = "error",
 ) -> tuple[FederatedData, Encoding]:
     """As `from_csv`, with the encoding. Raises DataError."""
-    table = _Table.open(Path(path))
+    table = Table.open(Path(path))
     others = [*drop, *([client_column] if client_column else [])]
     for name in (target, *others):
         table.index(name)
@@ -160,102 +155,7 @@ def read_csv(
     return data, Encoding(columns, target, classes)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """The file's texts by column, and the line on which each row stands."""
-
-    path: Path
-    header: tuple[str, ...]
-    cells: tuple[tuple[str, ...], ...]
-    lines: tuple[int, ...]
-    decimal_comma: bool
-
-    @classmethod
-    def open(cls, path: Path) -> _Table:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError as error:
-            raise DataError(f"There is no file {path}.", hint=f"The current folder is {Path.cwd()}.") from error
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as CSV UTF-8.") from error
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-        first = text.partition("\n")[0]
-        delimiter = max((",", ";", "\t"), key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        try:
-            header = tuple(name.strip() for name in next(reader, []))
-            _check_header(path, header)
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DataError(f"{path}, line {reader.line_num}: {len(row)} values where the header has {len(header)} columns.")
-                rows.append(row)
-                lines.append(reader.line_num)
-        except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: not valid CSV: {error}.") from error
-        if not rows:
-            raise DataError(f"{path} has a header and no rows.")
-        return cls(path, header, tuple(zip(*rows, strict=True)), tuple(lines), delimiter == ";")
-
-    def index(self, name: str) -> int:
-        if name in self.header:
-            return self.header.index(name)
-        near = difflib.get_close_matches(name, self.header, n=3, cutoff=0.5)
-        folded = [one for one in self.header if one.casefold() == name.casefold()]
-        hint = (
-            f"Did you mean {' or '.join(repr(one) for one in folded or near)}?" if folded or near else f"Columns: {_some(self.header, 20)}."
-        )
-        raise DataError(f"{self.path} has no column '{name}'.", hint=hint)
-
-    def column(self, name: str) -> tuple[str, ...]:
-        return self.cells[self.index(name)]
-
-    def number(self, text: str) -> float | None:
-        """The finite number that a cell holds, else None."""
-        if self.decimal_comma and "." not in text:
-            text = text.replace(",", ".", 1)
-        try:
-            value = float(text)
-        except ValueError:
-            return None
-        # float() also takes "1_000" and "infinity", which no measurement is written as.
-        return value if math.isfinite(value) and "_" not in text else None
-
-    def missing(self, names: Sequence[str]) -> dict[str, list[int]]:
-        """Rows (positions) with a missing value, by column."""
-        found = {name: [row for row, cell in enumerate(self.column(name)) if cell.strip().casefold() in MISSING] for name in names}
-        return {name: rows for name, rows in found.items() if rows}
-
-    def check_missing(self, names: Sequence[str]) -> None:
-        found = self.missing(names)
-        if found:
-            told = "; ".join(f"'{name}' ({len(rows)}: line {_some([self.lines[row] for row in rows])})" for name, rows in found.items())
-            raise DataError(f"{self.path} has missing values in {told}.", hint="Fill them in, or drop the rows with missing='drop'.")
-
-    def without_missing(self, names: Sequence[str]) -> _Table:
-        gone = {row for rows in self.missing(names).values() for row in rows}
-        keep = [row for row in range(len(self.lines)) if row not in gone]
-        if not keep:
-            raise DataError(f"{self.path} has a missing value in every row.")
-        cells = tuple(tuple(column[row] for row in keep) for column in self.cells)
-        return _Table(self.path, self.header, cells, tuple(self.lines[row] for row in keep), self.decimal_comma)
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    if not header:
-        raise DataError(f"{path} is empty.", hint="The first line must name the columns.")
-    for position, name in enumerate(header):
-        if not name:
-            raise DataError(f"{path}, line 1: column {position + 1} has no name.")
-        if name in header[:position]:
-            raise DataError(f"{path}, line 1: the column name '{name}' is there twice.")
-
-
-def _column(table: _Table, name: str) -> Column:
+def _column(table: Table, name: str) -> Column:
     texts = table.column(name)
     if 2 * sum(table.number(text) is not None for text in texts) > len(texts):
         return Column(name)
@@ -268,7 +168,7 @@ def _column(table: _Table, name: str) -> Column:
     return Column(name, categories)
 
 
-def _features(table: _Table, columns: Sequence[Column]) -> NDArray[np.float32]:
+def _features(table: Table, columns: Sequence[Column]) -> NDArray[np.float32]:
     x = np.zeros((len(table.lines), sum(column.width for column in columns)), np.float32)
     at = 0
     for column in columns:
@@ -280,7 +180,7 @@ def _features(table: _Table, columns: Sequence[Column]) -> NDArray[np.float32]:
     return x
 
 
-def _numbers(table: _Table, name: str) -> NDArray[np.float32]:
+def _numbers(table: Table, name: str) -> NDArray[np.float32]:
     values = []
     for row, text in enumerate(table.column(name)):
         value = table.number(text)
@@ -290,20 +190,20 @@ def _numbers(table: _Table, name: str) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)
 
 
-def _positions(table: _Table, name: str, known: Sequence[str]) -> NDArray[np.int64]:
+def _positions(table: Table, name: str, known: Sequence[str]) -> NDArray[np.int64]:
     place = {text: position for position, text in enumerate(known)}
     positions = np.empty(len(table.lines), np.int64)
     for row, text in enumerate(table.column(name)):
         position = place.get(text.strip())
         if position is None:
             raise DataError(
-                f"{table.path}, line {table.lines[row]}, column '{name}': {text!r} is none of {_some([repr(k) for k in known])}."
+                f"{table.path}, line {table.lines[row]}, column '{name}': {text!r} is none of {some([repr(k) for k in known])}."
             )
         positions[row] = position
     return positions
 
 
-def _target(table: _Table, name: str, kind: Literal["auto", "classification", "regression"]) -> tuple[Array, tuple[str, ...]]:
+def _target(table: Table, name: str, kind: Literal["auto", "classification", "regression"]) -> tuple[Array, tuple[str, ...]]:
     texts = [text.strip() for text in table.column(name)]
     values = [table.number(text) for text in texts]
     numeric = 2 * sum(value is not None for value in values) > len(values)
@@ -323,13 +223,9 @@ def _target(table: _Table, name: str, kind: Literal["auto", "classification", "r
     return np.asarray([place[text] for text in names], np.int64), classes
 
 
-def _owners(table: _Table, name: str) -> Array:
+def _owners(table: Table, name: str) -> Array:
     """The owners as whole numbers if all are, so that client 10 comes after client 9, else as texts."""
     texts = [text.strip() for text in table.column(name)]
-    if all(text.isascii() and text.isdigit() and len(text) < 19 for text in texts):
+    if all(text.isascii() and text.isdigit() and len(text) < 19 and str(int(text)) == text for text in texts):
         return np.asarray([int(text) for text in texts], np.int64)
     return np.asarray(texts)
-
-
-def _some(items: Sequence[object], shown: int = _SHOWN) -> str:
-    return ", ".join(str(item) for item in items[:shown]) + (f" and {len(items) - shown} more" if len(items) > shown else "")
