@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class Layout:
             if dtype not in (np.float32, np.float64):
                 raise SignatureError(f"Updates of dtype {dtype} cannot be added exactly.", hint=MASTER_WEIGHTS)
         ends = np.cumsum([0, *sizes]).tolist()
-        self.slices = tuple(slice(begin, end) for begin, end in zip(ends, ends[1:], strict=False))
+        self.slices = tuple(slice(begin, end) for begin, end in pairwise(ends))
         self.size: int = ends[-1]
         self.max_weight = min((scale.max_weight for scale in self.scales), default=MAX_WEIGHT)
         self._packed = self.size <= BLOCK and np.dtype(np.float64) not in self.dtypes
@@ -136,7 +137,7 @@ class Layout:
     def mean(self, total: Fixed, divisor: int) -> list[Array]:
         """Each tensor's total / (divisor 2^k), flat, in its dtype. Raises RunError if `divisor` is 0."""
         if divisor <= 0:
-            raise RunError("The accepted updates have no weight: there is nothing to average.", hint="Every client needs at least one example.")
+            raise RunError("The accepted updates have no weight: nothing to average.", hint="Every client needs at least one example.")
         means = []
         for dtype, scale, where in zip(self.dtypes, self.scales, self.slices, strict=True):
             result = np.empty(where.stop - where.start, dtype)
@@ -153,7 +154,7 @@ def fold(total: Fixed, values: Array, weight: int, scale: Scale) -> Fixed:
     layout = Layout((values.size,), (scale,), (values.dtype,))
     reason, scaled = layout.examine((values,), weight)
     if reason:
-        raise RefusedUpdate(reason, f"An update of weight {weight} under bound {scale.bound:g} and max_weight {scale.max_weight} is {reason}.")
+        raise RefusedUpdate(reason, f"Values of weight {weight} under bound {scale.bound:g} and weight {scale.max_weight}: {reason}.")
     layout.add(total, (values,), weight, scaled)
     return total
 

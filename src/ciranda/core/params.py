@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Signature:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", tuple(sorted(self.tensors)))
         names = [spec.name for spec in self.tensors]
-        for name, following in zip(names, names[1:], strict=False):
+        for name, following in pairwise(names):
             if name == following:
                 raise SignatureError(f"Tensor '{name}' is declared twice.")
 
@@ -139,7 +140,7 @@ def raw_bytes(array: Array) -> memoryview:
     """The little-endian bytes of `array` in C order, without a copy where it already lies so."""
     flat = np.ascontiguousarray(array).reshape(-1)
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
-    return memoryview(little.view(np.uint8))
+    return little.view(np.uint8).data
 
 
 def model_sha256(arrays: Arrays) -> str:
