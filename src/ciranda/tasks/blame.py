@@ -1,0 +1,74 @@
+"""Errors in a user's own code, told in their terms: their file and line, the layer, the shapes; none of our frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from ciranda.core.errors import CirandaError, SignatureError, TaskError, blame
+
+
+@contextmanager
+def blamed(task: object, doing: str, module: Any = None) -> Iterator[None]:
+    """Turn an error from the code of `task` into a TaskError that points at it. Our own errors pass unchanged.
+
+    Args:
+        task: the user's object.
+        doing: what was going on, for the message.
+        module: the torch model in use, to name the layer that failed.
+
+    Raises:
+        SignatureError: an error inside a layer whose input does not fit it. TaskError: any other.
+    """
+    try:
+        yield
+    except (CirandaError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise explain(error, f"{type(task).__name__}: {doing}", module) from error
+
+
+def explain(error: BaseException, doing: str, module: Any = None) -> TaskError:
+    """The TaskError (SignatureError for a layer's input) that describes `error`, raised while `doing` something with a user's code."""
+    place = blame(error)
+    text = f"{type(error).__name__}: {first_line(error)}" + (f" ({place})" if place else "")
+    layer = _layer(error.__traceback__, module) if module is not None else ""
+    if layer:
+        return SignatureError(f"{doing} failed in {layer}. {text}", hint="Make the layer's input size fit what comes before it.")
+    return TaskError(f"{doing} failed. {text}")
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]
+
+
+def _layer(trace: TracebackType | None, module: Any) -> str:
+    """The innermost layer of `module` that was running, what it was given and what it holds; "" if none was, or it is no leaf."""
+    names = {id(child): name for name, child in module.named_modules()}
+    found = ""
+    while trace is not None:
+        frame = trace.tb_frame
+        layer: Any = frame.f_locals.get("self")
+        if id(layer) in names and not any(True for _ in layer.children()) and frame.f_code.co_name == "forward":
+            given = [value.shape for key, value in frame.f_locals.items() if key != "self" and hasattr(value, "shape")]
+            shapes = ", ".join(str(tuple(shape)) for shape in given[:2]) or "no tensor"
+            found = f"layer '{names[id(layer)] or 'model'}' ({layer}): it was given an input of shape {shapes}, expected {_expected(layer)}"
+        trace = trace.tb_next
+    return found
+
+
+def _expected(layer: Any) -> str:
+    """The input shape a layer of a common kind takes, in words."""
+    for attribute, text in (
+        ("in_features", "(..., {})"),
+        ("in_channels", "(batch, {}, ...)"),
+        ("num_features", "(batch, {}, ...)"),
+        ("num_embeddings", "integers below {}"),
+        ("input_size", "(..., {})"),
+        ("normalized_shape", "(..., *{})"),
+    ):
+        if hasattr(layer, attribute):
+            return text.format(getattr(layer, attribute))
+    return "one that its operation takes"

@@ -1,0 +1,47 @@
+"""The built-in image tasks in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ciranda.core.task import FederatedData
+from ciranda.tasks.preprocess import Affine
+from ciranda.tasks.torch_models import CnnCifar, CnnMcMahan, CnnMnist, Mlp, as_images
+from ciranda.tasks.torch_task import Batch, TorchTask
+
+NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
+    "mlp": lambda: Mlp((784, 200, 200, 10)),
+    "cnn-mnist": CnnMnist,
+    "cnn-cifar": CnnCifar,
+    "cnn-mcmahan": CnnMcMahan,
+}
+
+
+class Images(TorchTask):
+    """Image classification with a network that gives log-probabilities or logits; bytes in, scaled by `scale`."""
+
+    channels_last = True
+
+    def __init__(self, name: str, load: Callable[[], FederatedData], network: str, scale: Affine) -> None:
+        self.name = name
+        self._load = load
+        self._network = network
+        self._scale, self._shift = torch.from_numpy(scale.scale), torch.from_numpy(scale.shift)
+
+    def model(self) -> nn.Module:
+        return NETWORKS[self._network]()
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        # Cross-entropy of log-probabilities is their negative log-likelihood.
+        return F.cross_entropy(model(batch.x), batch.y)
+
+    def data(self) -> FederatedData:
+        return self._load()
+
+    def transform(self, x: Tensor) -> Tensor:
+        scale, shift = self._scale.to(x.device), self._shift.to(x.device)
+        return as_images(x.float().mul_(scale).add_(shift))

@@ -1,0 +1,119 @@
+"""A user's own task: found in their file, or made from the object they hand in."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from ciranda.core.errors import CirandaError, TaskError, blame
+from ciranda.core.task import Task
+from ciranda.tasks.blame import first_line
+
+_EXAMPLE = "A task is a class such as `class Digits(ciranda.TorchTask)` with model(), loss(model, batch) and data()."
+_PROTOCOL = ("data", "initial", "part_of", "train", "evaluate", "predict")
+
+
+def is_user_task(name: str) -> bool:
+    """Whether an experiment's `task` names a file ("my_task.py:Digits") and not a built-in task."""
+    return name.partition(".py")[1] == ".py" and name.partition(".py")[2][:1] in ("", ":")
+
+
+def load_task(spec: str, device: str = "auto", folder: Path | None = None) -> Task:
+    """The task in "FILE.py:CLASS"; ":CLASS" may be left out if the file defines one task only.
+
+    Args:
+        spec: the file and the class; a relative file is looked for in `folder`, by default the working folder.
+        device: where torch tasks compute.
+
+    Raises:
+        TaskError: no such file or class, or an error in the file, with its line.
+    """
+    file, _, wanted = spec.partition(".py:") if ".py:" in spec else (spec.removesuffix(".py"), "", "")
+    path = ((folder or Path.cwd()) / f"{file}.py").resolve()
+    if not path.is_file():
+        raise TaskError(f"There is no task file {path}.", hint=_EXAMPLE)
+    module = _load_module(path)
+    found = {name: value for name, value in vars(module).items() if _is_task_class(value, module)}
+    if wanted and wanted not in vars(module):
+        raise TaskError(f"{path.name} has no class '{wanted}'; tasks in it: {', '.join(found) or 'none'}.", hint=_EXAMPLE)
+    if not wanted and len(found) != 1:
+        have = f"several tasks ({', '.join(found)})" if found else "no task"
+        raise TaskError(f"{path.name} has {have}.", hint=f"Name one: {path.name}:{next(iter(found))}" if found else _EXAMPLE)
+    kind = vars(module)[wanted] if wanted else next(iter(found.values()))
+    return as_task(make(kind), device)
+
+
+def make(kind: type[Any]) -> object:
+    """An instance of a user's class, which must need no arguments. Raises TaskError."""
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing:
+        line = inspect.getsourcelines(kind)[1]
+        raise TaskError(
+            f"{_file(kind)}, line {line}: class {kind.__name__} lacks {', '.join(f'{name}()' for name in missing)}.", hint=_EXAMPLE
+        )
+    try:
+        return kind()
+    except CirandaError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{kind.__name__}() failed: {type(error).__name__}: {first_line(error)} ({blame(error)})") from error
+
+
+def as_task(task: object, device: str = "auto") -> Task:
+    """The engine's task for whatever a user may hand in: a Task, a TorchTask, or the class of one.
+
+    Raises:
+        TaskError: it is none of them.
+    """
+    if isinstance(task, type):
+        task = make(task)
+    if all(callable(getattr(task, name, None)) for name in _PROTOCOL) and hasattr(task, "kind"):
+        return cast(Task, task)
+    if "torch" in sys.modules:
+        # Whoever made a TorchTask has imported torch.
+        from ciranda.tasks.torch_engine import TorchEngine
+        from ciranda.tasks.torch_task import TorchTask
+
+        if isinstance(task, TorchTask):
+            return TorchEngine(task, device)
+    raise TaskError(f"An object of class {type(task).__name__} is not a task.", hint=_EXAMPLE)
+
+
+def _load_module(path: Path) -> ModuleType:
+    # One name for each file, so that two files called task.py do not share a module, and objects of it can be pickled between processes
+    # that loaded the same file.
+    name = f"ciranda_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TaskError(f"{path} cannot be loaded as Python.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise TaskError(f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
+    except CirandaError:
+        raise
+    except Exception as error:
+        place = blame(error) or str(path)
+        raise TaskError(f"{place}: {type(error).__name__}: {first_line(error)}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _is_task_class(value: object, module: ModuleType) -> bool:
+    """A class defined in the file itself that looks like a task."""
+    if not isinstance(value, type) or value.__module__ != module.__name__:
+        return False
+    return any(base.__name__ == "TorchTask" for base in value.__mro__[1:]) or all(hasattr(value, name) for name in _PROTOCOL)
+
+
+def _file(kind: type[Any]) -> str:
+    return Path(inspect.getfile(kind)).name
