@@ -185,18 +185,7 @@ def _pathological(
     order, class_sizes = _by_class(labels, draw)
     classes = len(class_sizes)
     _check_count("classes_per_client", classes_per_client, 1, classes, "classes in the data")
-    ranks = np.arange(clients)[:, None]
-    if class_assignment_mode == "deterministic":
-        held = (ranks + np.arange(classes_per_client)) % classes
-    elif class_assignment_mode == "first-deterministic":
-        others = _distinct(draw.at("classes"), clients, classes - 1, classes_per_client - 1)
-        held = np.hstack([ranks % classes, (ranks + 1 + others) % classes])
-    elif class_assignment_mode == "random":
-        held = _distinct(draw.at("classes"), clients, classes, classes_per_client)
-    else:
-        raise ExperimentError(
-            f"class_assignment_mode is {class_assignment_mode!r}.", hint="Choose 'first-deterministic', 'deterministic' or 'random'."
-        )
+    held = _assigned(draw, clients, classes, classes_per_client, class_assignment_mode)
     holders = np.bincount(held.ravel(), minlength=classes)
     if not holders.all():
         raise ExperimentError(
@@ -204,9 +193,25 @@ def _pathological(
             f" {clients} clients hold {classes_per_client} of {classes} classes each.",
             hint="Use more clients or more classes per client.",
         )
-    pairs = np.argsort(held.ravel(), kind="stable")
+    owners = np.argsort(held.ravel(), kind="stable")
+    owners //= classes_per_client
     sizes = np.concatenate([_even(size, holding) for size, holding in zip(class_sizes.tolist(), holders.tolist(), strict=True)])
-    return order, pairs // classes_per_client, sizes
+    return order, owners, sizes
+
+
+def _assigned(draw: Draw, clients: int, classes: int, k: int, mode: str) -> Index:
+    """Which `k` classes each client holds, shape (clients, k)."""
+    ranks = np.arange(clients)[:, None]
+    if mode == "deterministic":
+        return (ranks + np.arange(k)) % classes
+    if mode == "first-deterministic":
+        others = _distinct(draw.at("classes"), clients, classes - 1, k - 1)
+        return np.hstack([ranks % classes, (ranks + 1 + others) % classes])
+    if mode == "random":
+        return _distinct(draw.at("classes"), clients, classes, k)
+    raise ExperimentError(
+        f"class_assignment_mode is {mode!r}; there is no such mode.", hint="Choose 'first-deterministic', 'deterministic' or 'random'."
+    )
 
 
 def _natural_id(groups: NDArray[Any], clients: int, draw: Draw) -> Pieces:

@@ -1,0 +1,33 @@
+"""What the server does with a round's mean: one file per strategy, all of one shape (`base.Strategy`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ciranda.core.errors import ExperimentError
+from ciranda.core.strategies.base import Strategy, StrategyState
+from ciranda.core.strategies.fedavg import FedAvg
+from ciranda.core.strategies.fedprox import FedProx
+
+__all__ = ["STRATEGIES", "FedAvg", "FedProx", "Strategy", "StrategyState", "make"]
+
+STRATEGIES: Mapping[str, type[FedAvg] | type[FedProx]] = {kind.name: kind for kind in (FedAvg, FedProx)}
+
+
+def make(name: str, **params: Any) -> Strategy:
+    """The strategy `name` with these parameters.
+
+    Raises:
+        ExperimentError: an unknown strategy or parameter, or an impossible value.
+    """
+    kind = STRATEGIES.get(name)
+    if kind is None:
+        raise ExperimentError(f"There is no strategy '{name}'.", hint=f"Choose one of: {', '.join(STRATEGIES)}.")
+    known = [each.name for each in fields(kind)]
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        allowed = f"It takes: {', '.join(known)}." if known else "It takes none."
+        raise ExperimentError(f"The strategy '{name}' has no parameter '{unknown[0]}'.", hint=allowed)
+    return kind(**params)
