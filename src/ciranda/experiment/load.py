@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from ciranda.core.errors import ExperimentError
 from ciranda.experiment.explain import Origin, explain
 from ciranda.experiment.lines import key_lines
+from ciranda.experiment.names import nearest
 from ciranda.experiment.overrides import apply_overrides
 from ciranda.experiment.presets import preset_names, preset_text
-from ciranda.experiment.names import nearest
 from ciranda.experiment.schema import Experiment
 
 MAX_BYTES = 1024 * 1024

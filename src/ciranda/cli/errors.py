@@ -1,0 +1,68 @@
+"""How a command ends: what is printed for an error, and with which exit status."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable
+
+import typer
+
+from ciranda.cli.i18n import say
+from ciranda.core.errors import CirandaError
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+def guarded(command: Callable[[], object], *, debug: bool) -> int:
+    """Run `command` and return the exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    try:
+        outcome = command()
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        tell(say("error.interrupted"))
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:
+        # Wrong usage is told by the option parser, whose exceptions live in click or in typer, depending on its version.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            return USAGE
+        if debug:
+            traceback.print_exc()
+        return _told(error, debug)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def tell(text: str) -> None:
+    """Print on standard error."""
+    print(text, file=sys.stderr)
+
+
+def _told(error: Exception, debug: bool) -> int:
+    if isinstance(error, CirandaError):
+        tell(f"{say('error')}: {error}")
+        if error.hint:
+            tell(error.hint)
+    elif isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        tell(f"{say('error')}: {error.strerror or error}{place}")
+        if error.errno == errno.ENOSPC:
+            tell("Free some space, then go on with: ciranda resume RUN")
+    elif isinstance(error, MemoryError):
+        tell(f"{say('error')}: the memory does not suffice. Fewer --workers or a smaller batch need less.")
+    else:
+        tell(f"{say('error.internal')}: {type(error).__name__}: {error}")
+        if not debug:
+            tell(say("error.debug"))
+    return 1
+
+
+def _reader_gone() -> int:
+    """Whoever read our output stopped, as `head` does; nothing may be flushed there at exit."""
+    sys.stdout = None  # type: ignore[assignment]
+    return 1

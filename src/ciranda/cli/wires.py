@@ -1,0 +1,25 @@
+"""The wires that a run can use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciranda.core.errors import ExperimentError
+
+# name -> what it is, and whether it is built
+WIRES: Mapping[str, tuple[str, bool]] = {
+    "local": ("worker processes on this machine", True),
+    "http": ("clients behind any firewall, over HTTP", False),
+    "mqtt": ("peers that elect their controller, over MQTT", False),
+    "serverless": ("nothing running between requests, on AWS Lambda or OpenWhisk", False),
+    "flower": ("Flower's distributed engine", False),
+}
+
+
+def local_only(name: str) -> None:
+    """Refuse a wire that does not exist or is not built yet. Raises ExperimentError."""
+    built = [wire for wire, (_, is_built) in WIRES.items() if is_built]
+    if name not in WIRES:
+        raise ExperimentError(f"There is no wire '{name}'.", hint=f"--on is one of: {', '.join(WIRES)}.")
+    if name not in built:
+        raise ExperimentError(f"The wire '{name}' is not built yet.", hint=f"Built so far: {', '.join(built)}.")
