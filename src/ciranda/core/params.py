@@ -117,9 +117,7 @@ class Signature:
         found = {name: TensorSpec(name, array.shape, array.dtype.name) for name, array in arrays.items()}
         faults = [f"'{name}' is missing (agreed {agreed[name]})" for name in agreed if name not in found]
         faults += [f"'{name}' was not agreed (it has {found[name]})" for name in sorted(found) if name not in agreed]
-        faults += [
-            f"'{name}' has {found[name]}, agreed {agreed[name]}" for name in agreed if name in found and found[name] != agreed[name]
-        ]
+        faults += [f"'{name}' has {found[name]}, agreed {agreed[name]}" for name in agreed if name in found and found[name] != agreed[name]]
         if not faults:  # the byte order alone differs
             return
         more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
