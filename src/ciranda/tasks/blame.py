@@ -24,7 +24,7 @@ def blamed(task: object, doing: str, module: Any = None) -> Iterator[None]:
     """
     try:
         yield
-    except (CirandaError, MemoryError, OSError):
+    except (CirandaError, MemoryError):
         raise
     except Exception as error:
         raise explain(error, f"{type(task).__name__}: {doing}", module) from error

@@ -50,6 +50,7 @@ def image_bytes(mean: float, deviation: float) -> Affine:
 
 NONE = Affine()
 MNIST = image_bytes(0.1307, 0.3081)
+FASHION_MNIST = image_bytes(0.2860, 0.3530)
 CIFAR10 = image_bytes(0.5, 0.5)
 DIGITS = Affine(0.0, 16.0)
 # Means and deviations of the whole published table (Fisher 1936).

@@ -108,7 +108,7 @@ _ENTRIES = (
         _torch,
         data="fashion-mnist",
         network="cnn-mnist",
-        scale=preprocess.MNIST,
+        scale=preprocess.FASHION_MNIST,
     ),
     _entry(
         "cifar10-cnn",

@@ -108,7 +108,7 @@ class TorchEngine:
         with torch.no_grad(), blamed(self.task, "prediction", local.module):
             batches = self._batches(examples, PREDICTION_BATCH, local.device)
             outputs = [self.task.predict(local.module, batch.x).float().cpu().numpy() for batch in batches]
-        predicted = np.concatenate(outputs) if outputs else np.zeros((0,), np.float32)
+        predicted = np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
         return predicted[:, 0] if self.kind == "regression" and predicted.ndim == 2 and predicted.shape[1] == 1 else predicted
 
     def _evaluating(self, model: Arrays) -> Local:
