@@ -60,6 +60,8 @@ class Draft:
         if isinstance(command, Record):
             last = max((place for place, kept in enumerate(outbox) if isinstance(kept, Record)), default=-1)
             outbox = outbox[last + 1 :]
+        if isinstance(command, Finish):
+            outbox = tuple(kept for kept in outbox if not isinstance(kept, Finish))
         self.set(outbox=(*outbox, command))
         self.out.append(command)
 

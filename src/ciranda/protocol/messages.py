@@ -249,3 +249,20 @@ class Finish:
 
 
 Command = Instruct | Acknowledge | Refuse | Arm | Disarm | Close | Publish | Cancel | Record | Finish
+
+
+# --- phase ids
+
+
+def phase_id(round: int, attempt: int, index: int, kind: PhaseKind) -> str:
+    """The id of a phase; `index` is its place in the round."""
+    return f"{round}.{attempt}.{index}.{kind}"
+
+
+def parse_phase(phase: str) -> tuple[int, int, int, str] | None:
+    """(round, attempt, index, kind) of a phase id, or None if it is none."""
+    parts = phase.split(".")
+    numbers = parts[:3]
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 16 for part in numbers):
+        return None
+    return int(numbers[0]), int(numbers[1]), int(numbers[2]), parts[3]

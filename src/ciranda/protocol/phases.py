@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ciranda.protocol.draft import Draft
-from ciranda.protocol.messages import Arm, Cancel, Close, Disarm, Instruct, PhaseKind
+from ciranda.protocol.messages import Arm, Cancel, Close, Disarm, Instruct, PhaseKind, phase_id
 from ciranda.protocol.state import Cohort, Phase
 
 
 def open_phase(draft: Draft, kind: PhaseKind, index: int, names: Sequence[str]) -> None:
     """Instruct everybody and arm the deadline."""
-    draft.open(Phase(f"{draft.round_scope()}.{index}.{kind}", kind, draft.state.model, Cohort.of(names)))
+    draft.open(Phase(phase_id(draft.state.round, draft.state.attempt, index, kind), kind, draft.state.model, Cohort.of(names)))
     ask(draft)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciranda.protocol.draft import REASON_LIMIT, Draft
-from ciranda.protocol.messages import Acknowledge, Closed, DeadlinePassed, Failed, Refuse, Replied
+from ciranda.protocol.messages import Acknowledge, Closed, DeadlinePassed, Failed, Refuse, Replied, phase_id
 from ciranda.protocol.phases import close_phase, instruct
 from ciranda.protocol.rounds import evaluated, too_few, trained
 from ciranda.protocol.state import Phase
@@ -111,7 +111,7 @@ def _awaited(phase: Phase, name: str) -> bool:
 def _stray(draft: Draft, event: Replied) -> None:
     """A reply to some other phase than the one in progress."""
     state = draft.state
-    if state.tally is not None and event.phase == f"{draft.round_scope()}.0.train" and (event.name, event.digest) in state.tally.accepted:
+    if state.tally is not None and event.phase == phase_id(state.round, state.attempt, 0, "train") and (event.name, event.digest) in state.tally.accepted:
         _acknowledge(draft, event, duplicate=True)
     else:
         _refuse(draft, event, "late" if event.phase.startswith(f"{state.round}.") else "wrong-round")
