@@ -13,10 +13,17 @@ CirandaError
 |   +-- Missing        no such run or blob
 +-- RunError           a run that cannot go on
 |   +-- WorkerDied     a worker process ended without an answer
++-- StopRequested      a participant asks that the run stop
 +-- MissingExtra       an optional dependency that is not installed
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+_LIBRARY = str(Path(os.__file__).resolve().parent)
 
 
 class CirandaError(Exception):
@@ -98,3 +105,22 @@ class MissingExtra(CirandaError):
             f"{purpose} needs the package '{package}', which is not installed.",
             hint=f"Install it with: pip install 'ciranda[{extra}]'",
         )
+
+
+class StopRequested(CirandaError):
+    """Raised by a task's training to ask that the whole run stop; the text says why."""
+
+
+def blame(error: BaseException) -> str:
+    """"FILE, line N" of the innermost frame that is the user's own code, or "" when there is none.
+
+    Frames of installed packages and of this package are passed over: the user can't mend those.
+    """
+    place = ""
+    frame = error.__traceback__
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        if "site-packages" not in filename and not filename.startswith((_PACKAGE, _LIBRARY, "<frozen")):
+            place = f"{filename}, line {frame.tb_lineno}"
+        frame = frame.tb_next
+    return place

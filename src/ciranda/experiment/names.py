@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
-from ciranda.core.partition import PARTITIONERS
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")
 FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
@@ -26,14 +27,9 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f": did you mean '{by_folded[matches[0]]}'?" if matches else "."
 
 
-def parameters(make: Callable[..., Any]) -> tuple[str, ...]:
-    """The kebab-case keyword parameters that a strategy is made with."""
-    return tuple(kebab(name) for name in inspect.signature(make).parameters)
-
-
-def partition_parameters(name: str) -> tuple[str, ...]:
-    """The kebab-case parameters of a partitioner."""
-    return parameters(PARTITIONERS[name])
+def parameters(strategy: type[DataclassInstance]) -> tuple[str, ...]:
+    """The kebab-case parameters of a strategy."""
+    return tuple(kebab(each.name) for each in fields(strategy))
 
 
 def metric_problem(metric: str) -> str:

@@ -1,0 +1,43 @@
+"""Ciranda: federated learning. One experiment, one state machine, any wire.
+
+Everything public is here and is imported when it is first used, so that `import ciranda` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ciranda.cli.api import Run, open_run, replay, resume, run
+    from ciranda.core.errors import CirandaError, StopRequested
+    from ciranda.tasks import datasets as data
+    from ciranda.tasks.torch_task import TorchTask
+
+__version__ = "0.1.0"
+__all__ = ["CirandaError", "Run", "StopRequested", "TorchTask", "data", "open_run", "replay", "resume", "run"]
+
+_HOME = {
+    "CirandaError": "ciranda.core.errors",
+    "Run": "ciranda.cli.api",
+    "StopRequested": "ciranda.core.errors",
+    "TorchTask": "ciranda.tasks.torch_task",
+    "open_run": "ciranda.cli.api",
+    "replay": "ciranda.cli.api",
+    "resume": "ciranda.cli.api",
+    "run": "ciranda.cli.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "data":
+        return import_module("ciranda.tasks.datasets")
+    if name not in _HOME:
+        raise AttributeError(f"module 'ciranda' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,137 @@
+"""Ciranda from Python: `ciranda.run(Digits(), clients=20)` in a script or a notebook cell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ciranda.cli import compose
+from ciranda.cli.folder import RunFolder, free_folder
+from ciranda.cli.progress import Display
+from ciranda.cli.result import Result, read_result
+from ciranda.core.errors import ExperimentError
+from ciranda.core.task import Array, Arrays, Task
+from ciranda.core.strategies import STRATEGIES
+from ciranda.experiment.explain import Origin
+from ciranda.experiment.load import check, resolve
+from ciranda.experiment.names import kebab, nearest, parameters
+from ciranda.experiment.schema import Experiment
+from ciranda.tasks.registry import as_task
+
+if TYPE_CHECKING:
+    from ciranda.tasks.torch_task import TorchTask
+
+Setting = str | bool | int | float
+_DEFAULTS = tuple(Experiment(experiment={"task": "any"}))  # type: ignore[arg-type]
+
+
+class Run:
+    """A run that is over: what it measured, its model, and what the model says of new inputs."""
+
+    def __init__(self, out: Path, result: Result, task: Task) -> None:
+        self.out, self.result, self._task = out, result, task
+        self._folder = RunFolder(out)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One dict a round: {"round": 1, "server.accuracy": 0.93, "train.loss": ...}; `pandas.DataFrame(run.metrics)` is a table."""
+        return [
+            {"round": row["round"], **{f"{group}.{name}": value for group, values in row["metrics"].items() for name, value in values.items()}}
+            for row in self._folder.rows()
+        ]
+
+    @property
+    def model(self) -> Arrays:
+        """The final model: name -> array; `module.load_state_dict` takes it through `torch.from_numpy`."""
+        return compose.stored_model(self._folder)
+
+    def predict(self, x: Array) -> Array:
+        """Class probabilities, shape (n, classes), or predicted targets, for raw inputs as the task's data has them."""
+        return self._task.predict(self.model, x)
+
+    def plot(self) -> Any:
+        """The curves of the run as a matplotlib Figure."""
+        from ciranda.cli.plots import figure
+
+        return figure(self._folder.rows())
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{group} {name} {value:.4f}" for group, metrics in self.result.metrics.items() for name, value in metrics.items())
+        return f"Run({self.result.state}: {self.result.stop_reason}; {self.result.rounds} rounds; {values}; in {self.out})"
+
+
+def run(
+    what: Task | TorchTask | str, *, out: str | Path | None = None, workers: int | None = None, quiet: bool = False, **settings: Setting
+) -> Run:
+    """Train federatedly and return when it is done.
+
+    Args:
+        what: a task object, or what `ciranda run` takes: a preset, a TOML file, "my_task.py:Class".
+        out: the run's folder; by default runs/NAME-001, the first number that is free.
+        workers: worker processes; by default one per core.
+        settings: keys of an experiment file in snake case: clients=20, num_rounds=5, learning_rate=0.1, strategy="fedprox",
+            proximal_mu=0.1, partitioner="dirichlet", alpha=0.5. A key that two sections have is written section__key.
+
+    Raises:
+        ExperimentError: a setting is unknown or impossible. CirandaError: what ended the run.
+    """
+    placed = place(settings)
+    task: Task | None = None
+    if isinstance(what, str):
+        experiment = resolve(what, [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()])
+    else:
+        task = as_task(what)
+        own = {"task": f"python:{task.name}", "name": task.name}
+        experiment = check({**placed, "experiment": {**own, **placed.get("experiment", {})}}, Origin("ciranda.run", {}, {}))
+    folder = Path(out) if out is not None else free_folder(experiment.experiment.name)
+    with Display(sys.stdout, experiment.experiment.name, experiment.experiment.seed, quiet=quiet) as on_event:
+        result = compose.run(experiment, folder, workers=workers, on_event=on_event, task=task)
+    return Run(folder, result, task or compose.task_of(experiment))
+
+
+def resume(out: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False, **settings: Setting) -> Run:
+    """Go on with the run in `out`; `what` is the task again if it was a Python object; `num_rounds=20` and the like extend the run."""
+    folder = Path(out)
+    task = as_task(what) if what is not None else None
+    overrides = [f"{section}.{key}={_literal(value)}" for section, keys in place(settings).items() for key, value in keys.items()]
+    experiment = compose.experiment_of(folder)
+    with Display(sys.stdout, experiment.experiment.name, experiment.experiment.seed, quiet=quiet) as on_event:
+        result = compose.resume(folder, overrides=overrides, workers=workers, on_event=on_event, task=task)
+    return Run(folder, result, task or compose.task_of(experiment))
+
+
+def open_run(out: str | Path, what: Task | TorchTask | None = None) -> Run:
+    """A run that is over, from its folder. Raises Missing, or DataError if its result cannot be read."""
+    folder = Path(out)
+    task = as_task(what) if what is not None else compose.task_of(compose.experiment_of(folder))
+    return Run(folder, read_result(RunFolder.existing(folder).result), task)
+
+
+def place(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
+    """Snake-case settings as sections of an experiment file. Raises ExperimentError for a key that no section, or more than one, has."""
+    sections = {name: [kebab(field) for field in type(section).model_fields] for name, section in _DEFAULTS}
+    strategy = settings.get("strategy", "fedavg")
+    if strategy in STRATEGIES:
+        sections["strategy"].extend(parameters(STRATEGIES[str(strategy)]))
+    table: dict[str, dict[str, Any]] = {}
+    for given, value in settings.items():
+        section, _, key = given.rpartition("__")
+        key = kebab(key)
+        if given == "strategy":
+            section, key = "strategy", "name"
+        homes = [section] if section else [name for name, keys in sections.items() if key in keys]
+        if len(homes) != 1:
+            every = [key for keys in sections.values() for key in keys]
+            raise ExperimentError(
+                f"ciranda.run: no section has a key '{given}'{nearest(given, every)}" if not homes
+                else f"ciranda.run: {' and '.join(homes)} each have '{given}': write {homes[0]}__{given} or {homes[1]}__{given}."
+            )
+        table.setdefault(homes[0], {})[key] = value
+    return table
+
+
+def _literal(value: Setting) -> str:
+    return json.dumps(value)

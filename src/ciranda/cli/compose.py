@@ -1,0 +1,341 @@
+"""The composition root: from an experiment to a run, on the local wire.
+
+`assemble` makes the parts, `run`, `resume` and `replay` put them to work in a run's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ciranda import __version__
+from ciranda.cli.folder import RUN, RunFolder
+from ciranda.cli.result import Result, best_round, make_result, model_card
+from ciranda.core.codec import decode, encode
+from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
+from ciranda.core.params import Signature
+from ciranda.core.partition import partition
+from ciranda.core.population import Population, name_of
+from ciranda.core.rng import Draw
+from ciranda.core.selection import random_selection
+from ciranda.core.stages import Chain, Clip
+from ciranda.core.strategies import make as make_strategy
+from ciranda.core.strategies.base import Strategy
+from ciranda.core.task import Array, Arrays, ClientSettings, FederatedData, Task
+from ciranda.core.update import Contract
+from ciranda.experiment.load import dump, load
+from ciranda.experiment.names import nearest
+from ciranda.experiment.schema import Experiment
+from ciranda.protocol.messages import CloseRule, ResumeAsked
+from ciranda.protocol.plan import Plan
+from ciranda.protocol.state import State
+from ciranda.runtimes.host import Host
+from ciranda.runtimes.local.pool import Pool, make_pool
+from ciranda.runtimes.local.wire import LocalWire
+from ciranda.runtimes.local.worker import Setup
+from ciranda.store.base import Store
+from ciranda.store.files import make_folder
+from ciranda.tasks.recipe import prepare_worker, probe, recipe
+from ciranda.tasks.registry import TASKS
+from ciranda.tasks.user import is_user_task, load_task
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything that a run is made of, before any wire is chosen."""
+
+    experiment: Experiment
+    task: Task
+    population: Population
+    strategy: Strategy
+    settings: ClientSettings
+    chain: Chain
+    plan: Plan
+    draw: Draw
+    cohort: int
+
+    def initial(self) -> Arrays:
+        """The model of version 0: a function of the seed."""
+        return self.task.initial(self.draw.at("initial"))
+
+    def contract(self, model: Arrays) -> Contract:
+        """What updates of `model` must satisfy; known before anyone replies."""
+        return Contract.for_model(
+            model,
+            self.task.part_of,
+            max_weight=self.population.max_weight(),
+            cohort=self.cohort,
+            clipping_norm=self.experiment.privacy.clipping_norm,
+        )
+
+
+def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
+    """Make the parts; `task` stands in for the one that the experiment names (a class defined in a notebook, say).
+
+    Raises:
+        ExperimentError, DataError, TaskError: what does not fit together, found before anything is trained.
+    """
+    task = task if task is not None else task_of(experiment)
+    data = task.data()
+    draw = Draw(experiment.experiment.seed)
+    population = _population(experiment, data, draw)
+    strategy = make_strategy(experiment.strategy.name, **experiment.strategy.params)
+    norm = experiment.privacy.clipping_norm
+    return Assembly(
+        experiment=experiment,
+        task=task,
+        population=population,
+        strategy=strategy,
+        settings=strategy.client_settings(experiment.client.settings()),
+        chain=Chain((Clip(norm),) if norm is not None else ()),
+        plan=_plan(experiment, draw),
+        draw=draw,
+        cohort=experiment.cohort(population.size),
+    )
+
+
+def _population(experiment: Experiment, data: FederatedData, draw: Draw) -> Population:
+    federation = experiment.federation
+    if experiment.evaluate.on_server and not len(data.test):
+        raise ExperimentError(
+            "evaluate.where asks for evaluation on the server, but the data has no test examples.",
+            hint='Give data.test-fraction, or set evaluate.where = "clients".',
+        )
+    clients = federation.clients
+    if clients is None:
+        clients = len(np.unique(data.groups)) if data.groups is not None else 1
+    dealt = partition(federation.partitioner, data.train.y, clients, draw.at("partition"), groups=data.groups, **federation.params)
+    return Population(data, dealt, federation.validation_fraction, federation.test_fraction or 0.0, draw)
+
+
+def _plan(experiment: Experiment, draw: Draw) -> Plan:
+    rounds, evaluate = experiment.rounds, experiment.evaluate
+    return Plan(
+        run=RUN,
+        num_rounds=rounds.num_rounds,
+        select=random_selection(draw.at("train"), rounds.fraction_train, rounds.min_train_clients, name=name_of),
+        select_evaluate=random_selection(draw.at("evaluate"), evaluate.fraction_evaluate, 1, name=name_of),
+        train=rounds.close_rule(),
+        evaluate=CloseRule(deadline_s=rounds.deadline_s, too_few="skip"),
+        evaluate_where=evaluate.where,
+        evaluate_every=evaluate.every,
+        stop=experiment.stop.rule(),
+    )
+
+
+def experiment_of(out: Path) -> Experiment:
+    """The experiment of the run in `out`."""
+    return load(RunFolder.existing(out).experiment)
+
+
+def task_of(experiment: Experiment) -> Task:
+    """The task that the experiment names. Raises ExperimentError if there is none of that name."""
+    name, device = experiment.experiment.task, experiment.experiment.device
+    if is_user_task(name):
+        return load_task(name, device)
+    if name not in TASKS:
+        raise ExperimentError(f"There is no task '{name}'{nearest(name, TASKS)}", hint="`ciranda list tasks` names them.")
+    return TASKS[name].make(device)
+
+
+def stored_model(folder: RunFolder) -> Arrays:
+    """The final model of a run. Raises Missing before there is one, CodecError if the file is damaged."""
+    if not folder.model.is_file():
+        raise Missing(f"{folder.path} has no model yet.", hint=f"Go on with: ciranda resume {folder.path}")
+    return decode(folder.model.read_bytes())[0]
+
+
+def predict(out: Path, inputs: Array, task: Task | None = None) -> Array:
+    """What the final model of the run in `out` says of raw inputs, shape (n, ...): probabilities (n, classes), or targets."""
+    folder = RunFolder.existing(out)
+    task = task if task is not None else task_of(load(folder.experiment))
+    return task.predict(stored_model(folder), inputs)
+
+
+def run(
+    experiment: Experiment, out: Path, *, workers: int | None = None, on_event: OnEvent = lambda row: None, task: Task | None = None
+) -> Result:
+    """Run an experiment from its beginning into the folder `out`, which must not hold a run yet.
+
+    Args:
+        workers: worker processes; by default one per core, and no more than clients in a round.
+        on_event: told every line of metrics.jsonl, and {"event": "start" | "progress" | "finish", ...} between them.
+
+    Raises:
+        CirandaError: what ended the run; the folder then holds a result whose state is "error".
+    """
+    folder = RunFolder(out)
+    if folder.experiment.exists():
+        raise StoreError(f"{out} holds a run already.", hint=f"Choose another --out, or go on with: ciranda resume {out}")
+    assembly = assemble(experiment, task)
+    _begin(folder, assembly)
+    return _work(folder, assembly, workers, on_event, resuming=False)
+
+
+def resume(
+    out: Path,
+    *,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    on_event: OnEvent = lambda row: None,
+    task: Task | None = None,
+) -> Result:
+    """Go on with the run in `out`, from its last stored state; with `overrides` such as more rounds, under the changed experiment.
+
+    Raises:
+        CirandaError: there is no run there, or what ended it again.
+    """
+    folder = RunFolder.existing(out)
+    experiment = load(folder.experiment, overrides)
+    assembly = assemble(experiment, task)
+    if overrides:
+        folder.write(folder.experiment, dump(experiment))
+    return _work(folder, assembly, workers, on_event, resuming=True)
+
+
+def replay(
+    source: Path, out: Path, *, workers: int | None = None, on_event: OnEvent = lambda row: None, task: Task | None = None
+) -> Result:
+    """Run the experiment of `source` again into `out`, every round with exactly the clients that were counted then.
+
+    The result must have the same `model_sha256` on the same recipe.
+    """
+    recorded = RunFolder.existing(source)
+    accepted = {row["round"]: [name for name, _ in row["accepted"]] for row in recorded.rows() if row["event"] == "round"}
+    experiment = load(recorded.experiment)
+    assembly = assemble(experiment, task)
+    plan = replace(
+        assembly.plan,
+        num_rounds=max(accepted, default=1),
+        select=lambda round, attempt, roster: accepted[round],
+        train=CloseRule("all"),
+        stop=replace(assembly.plan.stop, target=None, patience=None, max_bytes=None, max_seconds=None, max_epsilon=None),
+    )
+    folder = RunFolder(out)
+    if folder.experiment.exists():
+        raise StoreError(f"{out} holds a run already.", hint="Choose another --out for the replay.")
+    _begin(folder, assembly)
+    return _work(folder, replace(assembly, plan=plan), workers, on_event, resuming=False)
+
+
+def _begin(folder: RunFolder, assembly: Assembly) -> None:
+    """Write what is known before the first round: the partition first, the experiment last, which makes the folder a run's."""
+    make_folder(folder.path)
+    population = assembly.population
+    labels = population.data.train.y if assembly.task.kind == "classification" else None
+    folder.write(folder.manifest, json.dumps(population.partition.manifest(labels), indent=1) + "\n")
+    folder.write(folder.experiment, dump(assembly.experiment))
+
+
+def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: OnEvent, *, resuming: bool) -> Result:
+    """The run itself: pool, wire, host, and the result they leave."""
+    store = folder.open_store()
+    rows = folder.rewrite_metrics(store)
+    session = _Session(folder, store, assembly, on_event, rows)
+    model = assembly.initial()
+    signature = Signature.of(model)
+    pool = make_pool(_setup(assembly), _workers(workers, assembly), signature)
+    wire = LocalWire(pool, len(assembly.population.data.test), assembly.experiment.evaluate.batch_size, session.progress)
+    host = Host(assembly.plan, assembly.strategy, wire, store, assembly.contract, session.row)
+    on_event({"event": "start", "rounds": assembly.plan.num_rounds, "clients": assembly.population.size, "workers": pool.size,
+              "parameters": signature.num_parameters, "done": len(rows), "out": str(folder.path)})
+    try:
+        with _stops(wire):
+            probes = pool.start()
+            if resuming and store.read(RUN)[0]:
+                host.recover(ResumeAsked("resume"))
+            else:
+                host.start(model, assembly.population.size)
+            state = host.run()
+    except CirandaError as error:
+        session.finish(host.state, None, str(error), [])
+        raise
+    finally:
+        wire.close()
+        store.close()
+    return session.finish(state, host.model, state.reason, probes)
+
+
+class _Session:
+    """What a run tells while it goes on, and the files that it leaves."""
+
+    def __init__(self, folder: RunFolder, store: Store, assembly: Assembly, on_event: OnEvent, rows: list[dict[str, Any]]) -> None:
+        self._folder, self._store, self._assembly, self._on_event, self._rows = folder, store, assembly, on_event, rows
+
+    def row(self, row: Mapping[str, Any], blob: str) -> None:
+        """A round is stored: write its line, name its checkpoint, tell it on."""
+        self._rows.append(dict(row))
+        self._folder.append_metrics(row)
+        self._folder.checkpoint(row["round"], self._store, blob, best_round(self._rows, self._assembly.plan.stop))
+        self._on_event(row)
+
+    def progress(self, round: int, kind: str, done: int, asked: int) -> None:
+        self._on_event({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked})
+
+    def finish(self, state: State, model: Arrays | None, reason: str, probes: list[str]) -> Result:
+        """Write the result; the model too when the run came to an end of its own."""
+        result = make_result(state, self._rows, reason, probes, self._assembly.experiment, {**_versions(), **recipe(self._assembly.task)}, str(self._folder.path), failed=model is None)
+        if model is not None:
+            self._folder.write(self._folder.model, encode(model, {"model_sha256": result.model_sha256, "format": "pt"}))
+            self._folder.write(self._folder.card, model_card(result, self._assembly.experiment))
+        self._folder.write(self._folder.result, result.text())
+        self._on_event({"event": "finish", **result.as_json()})
+        return result
+
+
+def _versions() -> dict[str, str]:
+    return {"ciranda": __version__, "python": platform.python_version(), "system": platform.system()}
+
+
+def _setup(assembly: Assembly) -> Setup:
+    return Setup(
+        task=assembly.task,
+        population=assembly.population,
+        settings=assembly.settings,
+        chain=assembly.chain,
+        draw=assembly.draw,
+        evaluate_batch=assembly.experiment.evaluate.batch_size,
+        prepare=partial(prepare_worker, bool(getattr(assembly.task, "device", ""))),
+        probe=partial(probe, assembly.task, assembly.population.data.train[:1]),
+    )
+
+
+def _workers(asked: int | None, assembly: Assembly) -> int:
+    if asked is not None and asked < 1:
+        raise ExperimentError(f"--workers must be at least 1, not {asked}.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(asked or cores, max(1, assembly.cohort))
+
+
+@contextmanager
+def _stops(wire: LocalWire) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a stop that leaves a whole result; a second Ctrl-C ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        wire.request_stop("ctrl-c" if number == signal.SIGINT else "sigterm")
+
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

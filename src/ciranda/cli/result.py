@@ -1,0 +1,138 @@
+"""What a run comes to: `result.json` and the model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ciranda.core.errors import DataError
+from ciranda.experiment.schema import Experiment
+from ciranda.protocol.plan import StopRule
+from ciranda.protocol.state import State
+from ciranda.protocol.stopping import measured
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The content of result.json.
+
+    Attributes:
+        state: "finished", "aborted" or "error"; stop_reason says why.
+        rounds: committed rounds. metrics: group -> metric -> value of the last evaluation.
+        model_sha256: digest of the last committed model. reproducible: whether a run of the same experiment on the same recipe
+            must end in it; reasons: why not, if not.
+        bytes_up, bytes_down: payload from and to clients, in bytes. seconds: time spent in rounds.
+        epsilon: the privacy spent, None without a private mechanism. versions: the recipe.
+    """
+
+    state: str
+    stop_reason: str
+    rounds: int
+    metrics: Mapping[str, Mapping[str, float]]
+    model_sha256: str
+    reproducible: bool
+    reasons: Sequence[str]
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+    epsilon: float | None
+    versions: Mapping[str, str]
+    out: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def text(self) -> str:
+        """The text of result.json."""
+        return json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_result(file: Path) -> Result:
+    """The result that `text` wrote. Raises DataError."""
+    try:
+        return Result(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f"{file} is not a run's result: {error}.", hint="Has the run come to its end? Go on with: ciranda resume") from None
+
+
+def make_result(
+    state: State,
+    rows: Sequence[Row],
+    reason: str,
+    probes: Sequence[str],
+    experiment: Experiment,
+    recipe: Mapping[str, str],
+    out: str,
+    *,
+    failed: bool,
+) -> Result:
+    """The result of a run that ended in `state` with these recorded rows; `failed`: an error ended it."""
+    rounds = [row for row in rows if row["event"] == "round"]
+    evaluated = [row["metrics"] for row in rounds if set(row["metrics"]) & {"server", "clients"}]
+    last = evaluated[-1] if evaluated else (rounds[-1]["metrics"] if rounds else {})
+    reasons = irreproducible(rounds, probes, experiment)
+    return Result(
+        state="error" if failed else state.status,
+        stop_reason=reason,
+        rounds=sum(not row["skipped"] for row in rounds),
+        metrics=last,
+        model_sha256=state.model,
+        reproducible=not reasons and not failed,
+        reasons=reasons,
+        bytes_up=sum(row["bytes_up"] for row in rounds),
+        bytes_down=sum(row["bytes_down"] for row in rounds),
+        seconds=sum(row["seconds"] for row in rounds),
+        epsilon=None,
+        versions=recipe,
+        out=out,
+    )
+
+
+def irreproducible(rounds: Sequence[Row], probes: Sequence[str], experiment: Experiment) -> list[str]:
+    """Why the same experiment and seed might end in another model; empty if they must end in this one."""
+    reasons = []
+    if experiment.rounds.close == "first":
+        reasons.append("rounds close with the first replies, and who is first depends on timing")
+    missing = [str(row["round"]) for row in rounds if row["failed"] or row["refusals"] or row["skipped"]]
+    if missing:
+        reasons.append(f"not every selected client was counted in round {', '.join(missing[:5])}")
+    if len(set(probes)) > 1:
+        reasons.append("participants compute differently: their probe digests differ")
+    return reasons
+
+
+def best_round(rows: Sequence[Row], rule: StopRule) -> int:
+    """The round whose evaluation is best by the rule's metric; the last if none was evaluated."""
+    best, chosen = None, rows[-1]["round"]
+    sign = 1 if rule.mode == "max" else -1
+    for row in rows:
+        value = measured(rule, row["metrics"], "both")
+        if value is not None and (best is None or sign * value > best):
+            best, chosen = sign * value, row["round"]
+    return int(chosen)
+
+
+def model_card(result: Result, experiment: Experiment) -> str:
+    """The model's card, in Markdown: what it is, how it was made, how good it is, how to use it."""
+    lines = [
+        f"# {experiment.experiment.name}",
+        "",
+        f"Task `{experiment.experiment.task}`, trained with Ciranda over {experiment.federation.clients or 'natural'} clients"
+        f" ({experiment.federation.partitioner} partition), strategy `{experiment.strategy.name}`, seed {experiment.experiment.seed}.",
+        "",
+        f"- rounds: {result.rounds}, stopped: {result.stop_reason}",
+        f"- model_sha256: `{result.model_sha256}`",
+        f"- reproducible: {'yes' if result.reproducible else 'no: ' + '; '.join(result.reasons)}",
+        f"- payload: {result.bytes_up:,} bytes up, {result.bytes_down:,} bytes down",
+        "",
+        "| evaluated on | metric | value |",
+        "|---|---|--:|",
+    ]
+    lines += [f"| {group} | {name} | {value:.4f} |" for group, values in result.metrics.items() for name, value in values.items()]
+    lines += ["", "Use it with `ciranda predict RUN INPUT`; the whole recipe is in `experiment.toml` beside this file.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""The loop of a run: events go through the coordinator, its state is stored, its commands are carried out.
+
+Everything that survives a crash is one header in the store, {schema, state, commands, artifacts}, written before any of its
+commands is carried out. A command carried out twice has the effect of one (equal ids), so recovery is: read, and go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ciranda.core.codec import decode, encode
+from ciranda.core.errors import CirandaError, RunError, StoreError
+from ciranda.core.metrics import Sums, add, summarise
+from ciranda.core.params import model_sha256
+from ciranda.core.strategies.base import Strategy
+from ciranda.core.task import Arrays
+from ciranda.core.update import Contract, Total, apply_buffers, finish
+from ciranda.protocol.coordinator import initial, step_many
+from ciranda.protocol.messages import (
+    EVALUATOR,
+    Close,
+    Closed,
+    Command,
+    CommandFailed,
+    Event,
+    Finish,
+    Publish,
+    Record,
+    Recovered,
+    Started,
+)
+from ciranda.protocol.plan import Plan
+from ciranda.protocol.state import State
+from ciranda.runtimes.base import Gathered, Published, Wire
+from ciranda.store.base import Store
+
+SCHEMA = 1
+_OURS = (Publish, Close, Record, Finish)
+
+
+class Host:
+    """One run on one wire.
+
+    Args:
+        contract_for: the contract of an update to a given model; a pure function of the model's arrays.
+        on_row: called once with each recorded row, after it is stored, and the digest of the blob of its model.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        strategy: Strategy,
+        wire: Wire,
+        store: Store,
+        contract_for: Callable[[Arrays], Contract],
+        on_row: Callable[[Mapping[str, Any], str], None],
+    ) -> None:
+        self._plan, self._strategy, self._wire, self._store = plan, strategy, wire, store
+        self._contract_for, self._on_row = contract_for, on_row
+        self._state = initial(plan)
+        self._version = 0
+        self._inbox: Sequence[Event] = ()
+        self._models: dict[str, Arrays] = {}
+        self._strategies: dict[str, Arrays] = {}
+        self._artifacts: dict[str, str] = {}
+        self._rows = 0
+
+    @property
+    def state(self) -> State:
+        """The coordinator's state."""
+        return self._state
+
+    @property
+    def model(self) -> Arrays:
+        """The last committed model."""
+        return self._models[self._state.model]
+
+    def start(self, model: Arrays, roster: int) -> None:
+        """Begin with version 0. Raises StoreError if the run exists already."""
+        if self._store.read(self._plan.run)[0]:
+            raise StoreError(f"The run '{self._plan.run}' was started before.", hint="Go on with: ciranda resume DIR")
+        digest = model_sha256(model)
+        self._keep(digest, model, self._strategy.init(model))
+        self._publish(digest)
+        self._inbox = (Started(roster, digest),)
+
+    def recover(self, *events: Event) -> None:
+        """Take up the stored run again, then tell it `events`. Raises StoreError when there is nothing whole to take up."""
+        self._version, header = self._store.read(self._plan.run)
+        if not self._version:
+            raise StoreError(f"There is no stored run '{self._plan.run}' to go on with.")
+        stored = json.loads(header)
+        self._state = State.from_json(stored["state"])
+        self._artifacts = stored["artifacts"]
+        self._rows = max((number for number, _ in self._store.events(self._plan.run)), default=0)
+        model = self._get("model")
+        if model_sha256(model) != self._state.model:
+            raise StoreError(f"The stored model of version {self._state.version} is not the one that the run committed.")
+        self._keep(self._state.model, model, self._get("strategy"))
+        self._publish(self._state.model)
+        self._inbox = (Recovered(), *events)
+
+    def run(self) -> State:
+        """Go on until the run is over; returns its last state. CirandaErrors of the wire end it, stored as they stand."""
+        over = False
+        while not over:
+            events, self._inbox = (self._inbox or self._wire.events()), ()
+            self._state, commands = step_many(self._plan, self._state, events)
+            self._persist(commands)
+            over = self._carry_out(commands)
+        return self._state
+
+    def _carry_out(self, commands: Sequence[Command]) -> bool:
+        """Do the host's commands here and hand the others to the wire, in their order; returns whether the run is over."""
+        over = False
+        for ours, group in groupby(commands, lambda command: isinstance(command, _OURS)):
+            if not ours:
+                self._wire.carry(list(group))
+                continue
+            for command in group:
+                match command:
+                    case Publish():
+                        self._publish(command.model)
+                    case Close():
+                        self._inbox = (*self._inbox, self._close(command))
+                    case Record():
+                        self._record(command)
+                    case Finish():
+                        over = True
+        return over
+
+    def _close(self, command: Close) -> Closed | CommandFailed:
+        gathered = self._wire.gather(command)
+        groups, clients = _summaries(command, gathered)
+        digest = ""
+        if gathered.total is not None:
+            try:
+                digest = self._aggregate(command, gathered.total)
+            except CirandaError as error:
+                return CommandFailed(command.id, str(error))
+        return Closed(command.phase, digest, groups, clients, gathered.bytes_up, gathered.bytes_down, gathered.seconds)
+
+    def _aggregate(self, command: Close, total: Total) -> str:
+        """The digest of the model that follows. Raises RunError unless the total is of exactly the accepted replies."""
+        if total.count != len(command.accepted):
+            raise RunError(f"Phase {command.phase}: {len(command.accepted)} replies were accepted, {total.count} are in their sum.")
+        base = command.model
+        model = self._models[base]
+        aggregate = finish(self._contract_for(model), total)
+        state, trained = self._strategy.apply(self._strategies[base], model, aggregate)
+        following = apply_buffers(trained, aggregate)
+        digest = model_sha256(following)
+        self._keep(digest, following, state)
+        return digest
+
+    def _keep(self, digest: str, model: Arrays, strategy_state: Arrays) -> None:
+        """Hold the committed model and the one that may follow it; older ones are in the store."""
+        current = {self._state.model, digest}
+        self._models = {key: value for key, value in self._models.items() if key in current} | {digest: model}
+        self._strategies = {key: value for key, value in self._strategies.items() if key in current} | {digest: strategy_state}
+
+    def _publish(self, digest: str) -> None:
+        model = self._models[digest]
+        self._wire.publish(Published(digest, model, self._contract_for(model)))
+
+    def _persist(self, commands: Sequence[Command]) -> None:
+        """Write the header before its commands are carried out.
+
+        On a repeatable wire only the ends of rounds are written: until then a crash loses nothing but work.
+        """
+        if self._wire.repeatable and self._version and not any(isinstance(command, Record | Finish) for command in commands):
+            return
+        digest = self._state.model
+        artifacts = {"model": self._put(self._models[digest]), "strategy": self._put(self._strategies[digest])}
+        header = {"schema": SCHEMA, "state": self._state.to_json(), "artifacts": artifacts}
+        data = json.dumps(header, separators=(",", ":")).encode()
+        self._version = self._store.swap(self._plan.run, self._version, data, f"{self._state.term}:{self._version}")
+        self._artifacts = artifacts
+        self._store.collect(artifacts.values())
+
+    def _record(self, command: Record) -> None:
+        """Store the row, and tell it on unless it was stored before a crash."""
+        number = self._store.append(self._plan.run, command.id, json.dumps(command.row, separators=(",", ":")).encode())
+        if number > self._rows:
+            self._rows = number
+            self._on_row(command.row, self._artifacts["model"])
+
+    def _put(self, arrays: Arrays) -> str:
+        """The digest of the blob with these arrays; "" for none, as of a strategy without state."""
+        return self._store.put([encode(arrays)]) if arrays else ""
+
+    def _get(self, artifact: str) -> Arrays:
+        if not self._artifacts[artifact]:
+            return {}
+        with self._store.open(self._artifacts[artifact]) as stream:
+            return decode(stream.read())[0]
+
+
+def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """(group -> metrics, client -> metrics) of a closed phase."""
+    clients = {name: sums for name, sums in gathered.metrics.items() if name != EVALUATOR}
+    groups: dict[str, dict[str, float]] = {}
+    if EVALUATOR in gathered.metrics:
+        groups["server"] = summarise(gathered.metrics[EVALUATOR])
+    if clients:
+        groups["train" if command.kind == "train" else "clients"] = summarise(_sum(clients.values()))
+    return groups, {name: summarise(sums) for name, sums in clients.items()}
+
+
+def _sum(parts: Any) -> Sums:
+    total: Sums = {}
+    for part in parts:
+        total = add(total, part) if total else part
+    return total

@@ -1,0 +1,240 @@
+"""The local wire: instructions become jobs for workers, answers become events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from time import perf_counter
+
+from ciranda.core.client import sums_digest
+from ciranda.core.errors import StopRequested
+from ciranda.core.metrics import Sums, add
+from ciranda.core.update import Total, merge
+from ciranda.protocol.messages import (
+    EVALUATOR,
+    Acknowledge,
+    Arm,
+    Cancel,
+    Close,
+    Command,
+    DeadlinePassed,
+    Disarm,
+    Event,
+    Instruct,
+    Refuse,
+    Replied,
+    StopAsked,
+)
+from ciranda.runtimes.base import Gathered, Published
+from ciranda.runtimes.local.pool import Pool, Settle
+from ciranda.runtimes.local.worker import Job, Outcome, Reply
+
+_JOB_SECONDS = 0.02
+"""Clients that train in less are handed out several at a time, so that messages cost little beside training."""
+
+Progress = Callable[[int, str, int, int], None]
+
+
+@dataclass
+class _Phase:
+    """One open phase: who still has to be asked, and what came back."""
+
+    instruct: Instruct
+    started: float
+    queue: deque[Job] = field(default_factory=deque)
+    asked: int = 0
+    metrics: dict[str, Sums] = field(default_factory=dict)
+    holder: dict[str, int] = field(default_factory=dict)
+    evaluator_left: int = 0
+
+
+class LocalWire:
+    """Clients simulated by a pool of workers on this machine.
+
+    Args:
+        test_size: examples of the server's test set; `batch` the evaluation batch size that slices keep to.
+        progress: told (round, kind, clients done, clients asked) as answers arrive.
+    """
+
+    repeatable = True
+
+    def __init__(self, pool: Pool, test_size: int, batch: int, progress: Progress) -> None:
+        self._pool, self._test_size, self._batch, self._progress = pool, test_size, batch, progress
+        self._phases: dict[str, _Phase] = {}
+        self._idle = set(range(pool.size))
+        self._verdicts: dict[int, Settle] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._armed: set[str] = set()
+        self._stop = ""
+        self._model_bytes = 0
+        self._update_bytes = 0
+        self._client_seconds = _JOB_SECONDS
+
+    # --- the Wire protocol
+
+    def publish(self, model: Published) -> None:
+        self._model_bytes = sum(array.nbytes for array in model.arrays.values())
+        self._update_bytes = model.contract.num_bytes
+        self._pool.publish(model)
+
+    def carry(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Instruct():
+                    self._instruct(command)
+                case Acknowledge(status="stored"):
+                    self._settle(command.phase, command.name, accepted=True)
+                case Refuse():
+                    self._settle(command.phase, command.name, accepted=False)
+                case Arm():
+                    self._armed.add(command.deadline)
+                    heappush(self._deadlines, (perf_counter() + command.seconds, command.deadline))
+                case Disarm():
+                    self._armed.discard(command.deadline)
+                case Cancel():
+                    self._phases.pop(command.phase, None)
+
+    def events(self) -> Sequence[Event]:
+        while True:
+            if self._stop:
+                by, self._stop = self._stop, ""
+                return (StopAsked(by),)
+            passed = self._passed()
+            if passed:
+                return passed
+            self._dispatch()
+            outcomes = self._pool.wait(self._timeout())
+            events = [event for number, outcome in outcomes for event in self._answer(number, outcome)]
+            if events:
+                return events
+
+    def gather(self, close: Close) -> Gathered:
+        phase = self._phases.pop(close.phase)
+        names = [name for name, _ in close.accepted]
+        metrics = {name: phase.metrics[name] for name in names}
+        total: Total | None = None
+        up = 0
+        if close.kind == "train":
+            total = self._total(close.phase)
+            up = self._update_bytes * len(names)
+        seconds = perf_counter() - phase.started
+        return Gathered(total, metrics, up, self._model_bytes * phase.asked, seconds)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def request_stop(self, by: str) -> None:
+        """Ask that the run stop; may be called from a signal handler."""
+        self._stop = by
+        self._pool.wake()
+
+    # --- instructions to jobs
+
+    def _instruct(self, command: Instruct) -> None:
+        phase = self._phases.setdefault(command.phase, _Phase(command, perf_counter()))
+        job = Job(command.phase, command.kind, command.round, command.model, (command.name,))
+        if command.name != EVALUATOR:
+            phase.asked += 1
+            phase.queue.append(job)
+            return
+        # Slices end on batch boundaries, so the batches are the same for any number of workers.
+        batches = -(-self._test_size // self._batch)
+        step = max(1, -(-batches // (4 * self._pool.size))) * self._batch
+        spans = [(start, min(start + step, self._test_size)) for start in range(0, self._test_size, step)]
+        phase.evaluator_left = len(spans)
+        phase.queue.extend(replace(job, span=span) for span in spans)
+
+    def _dispatch(self) -> None:
+        for phase in list(self._phases.values()):
+            while self._idle and phase.queue:
+                worker = self._idle.pop()
+                job = self._next_job(phase)
+                settle = self._verdicts.pop(worker, Settle())
+                self._pool.submit(worker, job, settle)
+
+    def _next_job(self, phase: _Phase) -> Job:
+        """The next client, or several when each takes little: few enough that no worker is left idle at the end."""
+        job = phase.queue.popleft()
+        if job.names == (EVALUATOR,):
+            return job
+        fair = len(phase.queue) // (2 * self._pool.size)
+        names = list(job.names)
+        for _ in range(min(fair, int(_JOB_SECONDS / self._client_seconds))):
+            if phase.queue[0].names == (EVALUATOR,):
+                break
+            names.extend(phase.queue.popleft().names)
+        return replace(job, names=tuple(names))
+
+    def _settle(self, phase: str, name: str, *, accepted: bool) -> None:
+        current = self._phases.get(phase)
+        if current is None or name not in current.holder:
+            return
+        worker = current.holder[name]
+        held = self._verdicts.get(worker, Settle(phase))
+        if accepted:
+            self._verdicts[worker] = replace(held, phase=phase, accepted=(*held.accepted, name))
+        else:
+            self._verdicts[worker] = replace(held, phase=phase, dropped=(*held.dropped, name))
+
+    def _total(self, phase: str) -> Total | None:
+        while len(self._idle) < self._pool.size:  # a job that outlasted the phase
+            self._idle.update(worker for worker, _ in self._pool.wait(None))
+        total: Total | None = None
+        for worker in range(self._pool.size):
+            part = self._pool.total(worker, self._verdicts.pop(worker, Settle(phase)))
+            if part is not None:
+                total = part if total is None else merge(part.contract, total, part)
+        return total
+
+    # --- outcomes to events
+
+    def _answer(self, worker: int, outcome: Outcome) -> list[Event]:
+        self._idle.add(worker)
+        if isinstance(outcome.error, StopRequested):
+            return [StopAsked(str(outcome.error))]
+        if outcome.error is not None:
+            raise outcome.error
+        phase = self._phases.get(outcome.job.phase)
+        if phase is None:
+            return []  # cancelled meanwhile
+        events: list[Event] = []
+        for reply in outcome.replies:
+            if reply.name == EVALUATOR:
+                events.extend(self._slice(phase, reply))
+            else:
+                events.append(self._reply(phase, worker, reply))
+        if outcome.job.kind == "train":
+            self._client_seconds = max(1e-6, outcome.seconds / len(outcome.replies))
+        self._progress(phase.instruct.round, outcome.job.kind, len(phase.metrics), max(1, phase.asked))
+        return events
+
+    def _reply(self, phase: _Phase, worker: int, reply: Reply) -> Event:
+        phase.metrics[reply.name] = reply.metrics
+        phase.holder[reply.name] = worker
+        digest = reply.digest or sums_digest(reply.metrics)
+        return Replied(phase.instruct.phase, reply.name, digest, reply.weight, reply.refused)
+
+    def _slice(self, phase: _Phase, reply: Reply) -> list[Event]:
+        before = phase.metrics.get(EVALUATOR)
+        phase.metrics[EVALUATOR] = add(before, reply.metrics) if before else reply.metrics
+        phase.evaluator_left -= 1
+        if phase.evaluator_left:
+            return []
+        return [Replied(phase.instruct.phase, EVALUATOR, sums_digest(phase.metrics[EVALUATOR]))]
+
+    # --- deadlines
+
+    def _passed(self) -> list[Event]:
+        now = perf_counter()
+        passed: list[Event] = []
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._armed):
+            _, deadline = heappop(self._deadlines)
+            if deadline in self._armed:
+                self._armed.discard(deadline)
+                passed.append(DeadlinePassed(deadline))
+        return passed
+
+    def _timeout(self) -> float | None:
+        return max(0.0, self._deadlines[0][0] - perf_counter()) if self._deadlines else None

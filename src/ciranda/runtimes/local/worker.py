@@ -1,0 +1,154 @@
+"""What a worker does with the clients it is given: train, evaluate, and fold accepted updates into its own exact total."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from time import perf_counter
+
+from ciranda.core.client import train_update, update_digest
+from ciranda.core.errors import CirandaError, TaskError, blame
+from ciranda.core.metrics import Sums
+from ciranda.core.population import Population, rank_of
+from ciranda.core.rng import Draw
+from ciranda.core.stages import Chain
+from ciranda.core.task import Arrays, ClientSettings, Task
+from ciranda.core.update import Contract, Total, Update, accept, fold, zero
+from ciranda.protocol.messages import EVALUATOR, PhaseKind
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker holds from its start to its end.
+
+    Attributes:
+        settings: how clients train, the strategy's own settings included.
+        draw: the run's root of random draws.
+        prepare: entered for as long as the worker works: one thread, and whatever else the recipe fixes.
+        probe: the digest of three fixed training steps here, to tell machines that compute differently apart.
+    """
+
+    task: Task
+    population: Population
+    settings: ClientSettings
+    chain: Chain
+    draw: Draw
+    evaluate_batch: int
+    prepare: Callable[[], AbstractContextManager[None]]
+    probe: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work on the model `digest` for some clients, or for a slice of the server's test set (`name` is EVALUATOR)."""
+
+    phase: str
+    kind: PhaseKind
+    round: int
+    digest: str
+    names: tuple[str, ...]
+    span: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One client's answer as the host needs it: the update itself stays in the worker until it is folded."""
+
+    name: str
+    digest: str
+    weight: int
+    metrics: Sums
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answers to a job, in the order of its names; `error` ended it early."""
+
+    job: Job
+    replies: tuple[Reply, ...]
+    seconds: float
+    error: CirandaError | None = None
+
+
+@dataclass
+class _Open:
+    """A training phase as this worker sees it: updates that wait for their verdict, and the sum of those accepted."""
+
+    phase: str
+    contract: Contract
+    total: Total
+    pending: dict[str, Update]
+
+
+class Worker:
+    """Serves jobs one after another."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._models: dict[str, tuple[Arrays, Contract]] = {}
+        self._open: _Open | None = None
+
+    def publish(self, digest: str, arrays: Arrays, contract: Contract) -> None:
+        """Hold the model under its digest; the last two published are held."""
+        kept = list(self._models.items())[-1:]
+        self._models = {**dict(kept), digest: (arrays, contract)}
+
+    def work(self, job: Job) -> Outcome:
+        """Do a job. Whatever goes wrong is told in the outcome, never raised."""
+        start = perf_counter()
+        replies: list[Reply] = []
+        error: CirandaError | None = None
+        for name in job.names:
+            try:
+                replies.append(self._evaluate(job, name) if job.kind == "evaluate" else self._train(job, name))
+            except Exception as problem:  # a user's code may raise anything; the host tells it in one place
+                error = _located(problem, job, name)
+                break
+        return Outcome(job, tuple(replies), perf_counter() - start, error)
+
+    def settle(self, phase: str, accepted: Sequence[str], dropped: Sequence[str]) -> None:
+        """Fold the accepted updates into the total of `phase`, and forget the dropped ones."""
+        current = self._open
+        if current is None or current.phase != phase:
+            return
+        for name in dropped:
+            current.pending.pop(name, None)
+        for name in accepted:
+            current.total = fold(current.contract, current.total, name, current.pending.pop(name))
+
+    def total(self, phase: str) -> Total | None:
+        """The sum of what was accepted here in `phase`, None if nothing was; the phase is over for this worker."""
+        current, self._open = self._open, None
+        return current.total if current is not None and current.phase == phase else None
+
+    def _train(self, job: Job, name: str) -> Reply:
+        setup = self._setup
+        model, contract = self._models[job.digest]
+        if self._open is None or self._open.phase != job.phase:
+            self._open = _Open(job.phase, contract, zero(contract), {})
+        draw = setup.draw.at("train", round=job.round, client=name)
+        update = train_update(
+            setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw
+        )
+        refused = accept(contract, update)
+        if not refused:
+            self._open.pending[name] = update
+        return Reply(name, update_digest(update), update.weight, update.metrics, refused)
+
+    def _evaluate(self, job: Job, name: str) -> Reply:
+        setup = self._setup
+        population = setup.population
+        examples = population.data.test[job.span[0] : job.span[1]] if name == EVALUATOR else population.test(rank_of(name))
+        return Reply(name, "", 0, setup.task.evaluate(self._models[job.digest][0], examples, setup.evaluate_batch))
+
+
+def _located(problem: Exception, job: Job, name: str) -> CirandaError:
+    """The problem with the round and client where it happened."""
+    where = f"Round {job.round}, {'evaluation on the server' if name == EVALUATOR else f'client {name}'}"
+    if isinstance(problem, CirandaError):
+        problem.args = (f"{where}: {problem}",)
+        return problem
+    place = blame(problem)
+    return TaskError(f"{where}: {type(problem).__name__}: {problem}" + (f" ({place})" if place else ""))
