@@ -107,13 +107,15 @@ def _check_parameters(name: str, known: Mapping[str, Any], given: Mapping[str, A
 def _deal(order: Index, owners: Index, sizes: Index, clients: int) -> Partition:
     """Give each piece of `order` to its owner; one sort of (owner, example) keys puts the examples in place."""
     n = len(order)
-    counts = np.bincount(owners, weights=sizes, minlength=clients).astype(np.int64)
+    held = np.bincount(owners, weights=sizes, minlength=clients)
+    offsets = np.concatenate([[0.0], np.cumsum(held)]).astype(np.int64)
+    del held
     keys = np.repeat(owners, sizes)
     keys *= n
     keys += order
     keys.sort()
     keys %= n
-    return Partition(keys, np.concatenate([[0], np.cumsum(counts)]))
+    return Partition(keys, offsets)
 
 
 def _even(total: int, parts: int) -> Index:
