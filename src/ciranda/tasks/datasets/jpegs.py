@@ -98,7 +98,8 @@ def _decoded(jpegs: list[Any], side: int, path: Path) -> Array:
 
 def _recall(kept: Path, side: int) -> tuple[Array, Array] | None:
     try:
-        with np.load(kept, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves a file that is no archive open.
+        with kept.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             x, y = archive["x"], archive["y"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

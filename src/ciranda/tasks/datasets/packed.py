@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 import numpy as np
 
@@ -52,7 +52,8 @@ def diabetes() -> FederatedData:
 def packed_arrays(name: str) -> tuple[Array, Array]:
     """All features and targets of a packed set in their original order, before the split. Raises DataError."""
     try:
-        with as_file(files(__package__) / "files" / f"{name}.npz") as path, np.load(path, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves a file that is no archive open.
+        with (files(__package__) / "files" / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive["x"], archive["y"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"The packed data set '{name}' is missing or damaged: {error}.", hint="Install ciranda again.") from error
