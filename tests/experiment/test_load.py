@@ -49,6 +49,7 @@ def refusal(text: str, *overrides: str) -> str:
         (BASE + '[strategy]\nname = "fedproxx"', 4, ["did you mean 'fedprox'?", "fedavg"]),
         (BASE + '[strategy]\nname = "fedprox"\nproximal-muu = 1', 5, ["did you mean 'proximal-mu'?"]),
         (BASE + '[strategy]\nname = "fedprox"\nproximal-mu = "a"', 5, ["strategy.proximal-mu must be a number"]),
+        (BASE + '[strategy]\nname = "fedprox"\nproximal-mu = -1', 5, ["strategy.proximal-mu cannot work", "from 0 up"]),
         (BASE + '[strategy]\nname = "fedavg"\nproximal-mu = 1', 5, ["strategy.proximal-mu is unknown"]),
         (BASE + '[client]\noptimizer = "adam"\nmomentum = 0.9', 5, ["client.momentum goes with optimizer 'sgd'"]),
         (BASE + "[client]\nmomentum = 1.0", 4, ["must be less than 1"]),

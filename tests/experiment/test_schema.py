@@ -86,7 +86,7 @@ def test_parameters_have_python_names() -> None:
 
 def test_nothing_changes_after_loading() -> None:
     with pytest.raises(ValidationError):
-        TASK.seed = 3  # type: ignore[misc]
+        TASK.seed = 3
 
 
 def test_a_metric_that_is_not_measured_is_no_fault_while_nothing_stops_on_it() -> None:
@@ -109,7 +109,7 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
         kept = draw(st.sets(st.sampled_from(sorted(keys)))) if keys else set()
         return {key.replace("_", "-"): draw(value) for key, value in keys.items() if key in kept}
 
-    partition = draw(
+    partition: dict[str, Any] = draw(
         st.sampled_from(
             [
                 {},

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from inspect import Parameter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ciranda.core.errors import ExperimentError
 from ciranda.core.partition import PARTITIONERS
 from ciranda.core.selection import cohort_size
-from ciranda.core.strategies import STRATEGIES
+from ciranda.core.strategies import STRATEGIES, make
 from ciranda.core.task import ClientSettings
-from ciranda.experiment.names import FALLING, kebab, metric_problem, parameters, partition_parameters
+from ciranda.experiment.names import FALLING, kebab, metric_problem, parameters
 from ciranda.protocol.messages import CloseRule
 from ciranda.protocol.plan import StopRule
 
@@ -27,6 +29,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_CLIENTS = 10
+PARTITION_PARAMETERS = ("alpha", "min_partition_size", "self_balancing", "classes_per_client", "class_assignment_mode")
 
 
 def problem(message: str, *key: str) -> PydanticCustomError:
@@ -92,26 +95,23 @@ class FederationSection(Section):
     clients: Whole | None = None
     partitioner: str = "iid"
     alpha: Positive | None = None
-    min_partition_size: Annotated[int, Field(ge=0)] | None = None
+    min_partition_size: Whole | None = None
     self_balancing: bool | None = None
     classes_per_client: Whole | None = None
+    class_assignment_mode: Literal["first-deterministic", "deterministic", "random"] | None = None
     validation_fraction: Share = 0.0
     test_fraction: Share | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         known_name(self.partitioner, PARTITIONERS, "partitioner")
-        given = [
-            name for name in ("alpha", "min_partition_size", "self_balancing", "classes_per_client") if getattr(self, name) is not None
-        ]
-        takes = partition_parameters(self.partitioner)
-        for name in given:
-            if kebab(name) not in takes:
+        takes = PARTITIONERS[self.partitioner].parameters
+        for name in PARTITION_PARAMETERS:
+            given = getattr(self, name) is not None
+            if given and name not in takes:
                 raise problem(f"does not go with partitioner '{self.partitioner}'.", kebab(name))
-        if self.partitioner == "dirichlet" and self.alpha is None:
-            raise problem("is needed by partitioner 'dirichlet': for example 0.5, and smaller is more skewed.", "alpha")
-        if self.partitioner == "pathological" and self.classes_per_client is None:
-            raise problem("is needed by partitioner 'pathological': for example 2.", "classes-per-client")
+            if not given and takes.get(name) is Parameter.empty:
+                raise problem(f"is needed by partitioner '{self.partitioner}'.", kebab(name))
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
             raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
         if self.clients is None and self.partitioner != "natural-id":
@@ -121,9 +121,7 @@ class FederationSection(Section):
     @property
     def params(self) -> dict[str, Any]:
         """What the partitioner is called with, besides labels, clients and the draw."""
-        return {
-            name: getattr(self, name) for name in map(_snake, partition_parameters(self.partitioner)) if getattr(self, name) is not None
-        }
+        return {name: value for name in PARTITION_PARAMETERS if (value := getattr(self, name)) is not None}
 
 
 class RoundsSection(Section):
@@ -200,6 +198,10 @@ class StrategySection(Section):
                 raise PydanticCustomError("unknown_key", "unknown key", {"key": (key,), "allowed": ("name", *takes)})
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise problem(f"must be a number, not {value!r}.", key)
+        try:
+            make(self.name, **{_snake(key): value for key, value in extra.items()})
+        except ExperimentError as error:
+            raise problem(f"cannot work: {error} {error.hint}".strip(), *list(extra)[:1]) from None
         object.__setattr__(self, "__pydantic_extra__", extra)
         return self
 
