@@ -98,39 +98,44 @@ def regression(predicted: NDArray[Any], target: NDArray[Any]) -> dict[str, int |
         predicted, target: shape (n,) or (n, outputs); equal, but (n,) and (n, 1) may meet.
 
     Returns:
-        n, and in units of 2^-48: squared and absolute errors, relative errors with the count `nonzero` of targets that have one,
-        symmetric relative errors, and the target's sum, absolute sum and sum of squares.
+        n, and in units of 2^-48: squared and absolute errors, relative errors with the count `nonzero` of targets that have one
+        (of at least 2^-48), symmetric relative errors, and the target's sum, absolute sum and sum of squares.
 
     Raises:
-        DivergedError: a prediction is not finite. DataError: a target is not. TaskError: the shapes differ.
+        DivergedError: a prediction is not finite, or so large that its square is not.
+        DataError: a target is not finite.
+        TaskError: the shapes differ.
     """
     n = len(target)
     if predicted.size != target.size or len(predicted) != n:
         raise TaskError(f"Predictions have shape {predicted.shape} and targets {target.shape}; they must agree.")
-    truth = target.reshape(n, -1).astype(np.float64)
-    guess = predicted.reshape(n, -1).astype(np.float64)
+    outputs = math.prod(target.shape[1:])
+    truth = target.reshape(n, outputs).astype(np.float64)
+    guess = predicted.reshape(n, outputs).astype(np.float64)
     if not np.isfinite(truth).all():
         raise DataError("A regression target is missing or infinite.", hint="Fill or drop such rows before training.")
     if not np.isfinite(guess).all():
         raise DivergedError("The model predicts a value that is not a finite number.", hint="Lower client.learning-rate.")
-    outputs = max(1, truth.shape[1])
-    error, size, both = np.abs(guess - truth), np.abs(truth), np.abs(truth) + np.abs(guess)
-    nonzero = size > 0
 
-    def total(values: NDArray[np.float64], share: int = outputs) -> int:
+    def total(values: NDArray[np.float64], share: int = max(1, outputs)) -> int:
         return fixed(float(values.sum()) / share, REGRESSION_BITS)
 
-    return {
-        "n": n,
-        "squared": total(np.square(error)),
-        "absolute": total(error),
-        "relative": total(error[nonzero] / size[nonzero], 1),
-        "nonzero": int(np.count_nonzero(nonzero)),
-        "symmetric": total(2.0 * error / np.where(both > 0, both, 1.0)),
-        "target": total(truth),
-        "target_absolute": total(size),
-        "target_squared": total(np.square(truth)),
-    }
+    # Predictions so large that their squares overflow are reported by `fixed`.
+    with np.errstate(over="ignore"):
+        error, size = np.abs(guess - truth), np.abs(truth)
+        both = size + np.abs(guess)
+        nonzero = size >= 2.0**-REGRESSION_BITS
+        return {
+            "n": n,
+            "squared": total(np.square(error)),
+            "absolute": total(error),
+            "relative": total(error[nonzero] / size[nonzero], 1),
+            "nonzero": int(np.count_nonzero(nonzero)),
+            "symmetric": total(2.0 * (error / np.where(both > 0, both, 1.0))),
+            "target": total(truth),
+            "target_absolute": total(size),
+            "target_squared": total(np.square(truth)),
+        }
 
 
 def summarise(sums: Sums) -> dict[str, float]:
