@@ -22,6 +22,7 @@ from ciranda.tasks.datasets.csvtable import Table, some
 
 MOST_CATEGORIES = 100
 MOST_INTEGER_CLASSES = 20
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _numbers(table: Table, name: str) -> NDArray[np.float32]:
     values = []
     for row, text in enumerate(table.column(name)):
         value = table.number(text)
-        if value is None or abs(value) > np.finfo(np.float32).max:
+        if value is None or abs(value) > _LARGEST:
             raise DataError(f"{table.path}, line {table.lines[row]}, column '{name}': {text!r} is not a number that can be used.")
         values.append(value)
     return np.asarray(values, np.float32)

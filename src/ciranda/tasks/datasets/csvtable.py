@@ -36,7 +36,7 @@ class Table:
     def open(cls, path: Path) -> Table:
         """Read a file. Raises DataError: missing, not text, not CSV, without rows, or with a row of the wrong length."""
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = path.read_bytes().decode("utf-8-sig")
         except FileNotFoundError as error:
             raise DataError(f"There is no file {path}.", hint=f"The current folder is {Path.cwd()}.") from error
         except UnicodeDecodeError as error:

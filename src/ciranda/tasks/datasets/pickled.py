@@ -23,6 +23,7 @@ _NAMES = {
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",
+    "__builtin__ bytes": "no bytes",
 }
 _DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 _IGNORED = {"PROTO", "FRAME"}
@@ -107,6 +108,8 @@ class _Machine:
         (top,) = self.stack
         if not isinstance(top, dict):
             raise _Refused("holds no dictionary")
+        if any(isinstance(value, _Name | _Dtype) or (isinstance(value, _Array) and value.value is None) for value in top.values()):
+            raise _Refused("holds an array that was never filled")
         return {_text(key): value.value if isinstance(value, _Array) else value for key, value in top.items()}
 
     def _pop(self, count: int) -> list[Any]:
@@ -214,10 +217,12 @@ _ACTIONS = {
 
 
 def _construct(role: str, arguments: tuple[Any, ...]) -> Any:
-    """What the four permitted calls make."""
+    """What the few permitted calls make."""
     match role:
         case "encode":
             return _bytes(arguments[0])
+        case "no bytes" if not arguments:
+            return b""
         case "dtype":
             code = _text(arguments[0])
             if code not in _DTYPES:
