@@ -1,0 +1,259 @@
+"""A run's figures, drawn from metrics.jsonl: the global model, the loss, all clients together, and each client by itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ciranda.cli.curves import Band, Curve, Row, client_band, client_curves, client_headline, group_curve, headline
+from ciranda.cli.find import find_run
+from ciranda.cli.folder import RunFolder
+from ciranda.cli.i18n import TEXTS, say
+from ciranda.core.errors import DataError, MissingExtra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "lines.linewidth": 2.0,
+    "lines.solid_capstyle": "round",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "svg.hashsalt": "ciranda",
+    "svg.fonttype": "none",
+}
+PANELS = 20
+COLUMNS = 5
+MOST_PAGES = 10
+
+
+def plot(name: str | None, out: Path | None = None) -> list[Path]:
+    """Draw every figure of a run as PNG and SVG; returns the files.
+
+    Raises:
+        Missing: no such run. DataError: no round is recorded yet. MissingExtra: matplotlib is not installed.
+    """
+    folder = RunFolder.existing(find_run(name))
+    rows = folder.rows()
+    if not any(row["event"] == "round" for row in rows):
+        raise DataError(f"{folder.path} has no finished round to draw.", hint=f"Go on with it: ciranda resume {folder.path}")
+    target = out if out is not None else folder.path / "plots"
+    target.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for stem, drawn in figures(rows):
+        for suffix in ("png", "svg"):
+            file = target / f"{stem}.{suffix}"
+            folder.write(file, _rendered(drawn, suffix))
+            files.append(file)
+    return files
+
+
+def figures(rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
+    """(file stem, figure) of every figure that the rows have something for."""
+    metric = headline(rows)
+    yield "global", _single(rows, metric, say("plot.global"))
+    if metric != "loss":
+        yield "loss", _single(rows, "loss", say("plot.loss"))
+    own = client_headline(rows)
+    curves = client_curves(rows, own)
+    if curves:
+        yield "clients-together", _together(rows, own, curves)
+        names = list(curves)
+        pages = range(0, min(len(names), PANELS * MOST_PAGES), PANELS)
+        for page, start in enumerate(pages, start=1):
+            yield (
+                f"clients-{page}" if len(pages) > 1 else "clients",
+                _panels(rows, own, {n: curves[n] for n in names[start : start + PANELS]}),
+            )
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """The run at a glance: the headline metric and the loss, side by side."""
+    with _styled():
+        drawn = _new_figure(10, 4)
+        metric = headline(rows)
+        axes = drawn.subplots(1, 1 if metric == "loss" else 2, squeeze=False)[0]
+        for axis, name in zip(axes, [metric, "loss"], strict=False):
+            _group_lines(axis, rows, name)
+        return drawn
+
+
+def own_name(rows: Sequence[Row], metric: str) -> str:
+    """What the clients' own values are called: they are of training while the clients evaluate nothing."""
+    evaluated = any("clients" in row["metrics"] for row in rows if row["event"] == "round")
+    return metric if evaluated or metric != "loss" else "train-loss"
+
+
+def _single(rows: Sequence[Row], metric: str, title: str) -> Figure:
+    with _styled():
+        drawn = _new_figure(7, 4.2)
+        axis = drawn.subplots()
+        _group_lines(axis, rows, metric)
+        axis.set_title(title, pad=12)
+        return drawn
+
+
+def _group_lines(axis: Axes, rows: Sequence[Row], metric: str) -> None:
+    """Every group's curve of a metric, and the spread over the clients behind it."""
+    evaluated = group_curve(rows, "clients", metric)
+    band = client_band(rows, metric) if evaluated or metric != "loss" else Band([], [], [], [])
+    if band:
+        axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.22, linewidth=0)
+    lines: list[tuple[Curve, str, str]] = [
+        (group_curve(rows, "server", metric), BLUE, say("plot.server")),
+        (evaluated, ORANGE, say("plot.clients-mean")),
+        (group_curve(rows, "train", metric), GREEN, say("plot.training")),
+    ]
+    for curve, colour, _ in lines:
+        if curve:
+            axis.plot(curve.rounds, curve.values, color=colour, marker="o" if len(curve.rounds) < 25 else "", markersize=4)
+    _label(axis, metric, rows)
+    labels = [(curve.values[-1], text, colour) for curve, colour, text in lines if curve]
+    if band:
+        axis.plot([], [], color=ORANGE, alpha=0.3, linewidth=8, label=say("plot.band"))
+        axis.legend(loc="best", frameon=False, fontsize=9)
+    _end_labels(axis, labels)
+
+
+def _together(rows: Sequence[Row], metric: str, curves: dict[str, Curve]) -> Figure:
+    with _styled():
+        drawn = _new_figure(7, 4.2)
+        axis = drawn.subplots()
+        faint = max(0.12, min(0.6, 12 / len(curves)))
+        for curve in curves.values():
+            axis.plot(curve.rounds, curve.values, color=GREY, linewidth=1, alpha=faint, marker=".", markersize=3)
+        band = client_band(rows, metric)
+        if band:
+            axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.25, linewidth=0, label=say("plot.band"))
+            axis.plot(band.rounds, band.median, color=RED)
+            axis.legend(loc="best", frameon=False, fontsize=9)
+        _label(axis, metric, rows, own_name(rows, metric))
+        if band:
+            _end_labels(axis, [(band.median[-1], say("plot.median"), RED)])
+        axis.set_title(say("plot.together"), pad=12)
+        return drawn
+
+
+def _panels(rows: Sequence[Row], metric: str, curves: dict[str, Curve]) -> Figure:
+    with _styled():
+        columns = min(COLUMNS, len(curves))
+        lines = -(-len(curves) // columns)
+        drawn = _new_figure(max(4.5, 2.2 * columns), 1.75 * lines + 0.9)
+        grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        band = client_band(rows, metric)
+        for axis, (name, curve) in zip(grid.flat, curves.items(), strict=False):
+            if band:
+                axis.plot(band.rounds, band.median, color="#BBBBBB", linewidth=1.2)
+            axis.plot(curve.rounds, curve.values, color=BLUE, linewidth=1.6, marker="o", markersize=3)
+            axis.set_title(name, fontsize=10, pad=3)
+            _whole_rounds(axis)
+        for axis in grid.flat[len(curves) :]:
+            axis.set_axis_off()
+        for column in range(columns):
+            # Below the last panel of each column, also where the last line is not full.
+            last = max(line for line in range(lines) if line * columns + column < len(curves))
+            grid[last, column].tick_params(labelbottom=True)
+        drawn.supxlabel(say("plot.round"), fontsize=10)
+        drawn.supylabel(_axis_name(own_name(rows, metric)), fontsize=10)
+        drawn.suptitle(f"{say('plot.clients')}  ({say('plot.grey-median')})", x=0.01, ha="left", fontsize=12, fontweight="bold")
+        return drawn
+
+
+def _label(axis: Axes, metric: str, rows: Sequence[Row], name: str = "") -> None:
+    axis.set_xlabel(say("plot.round"))
+    axis.set_ylabel(_axis_name(name or metric))
+    _whole_rounds(axis)
+    rounds = [row["round"] for row in rows if row["event"] == "round"]
+    if len(rounds) == 1:
+        axis.set_xlim(rounds[0] - 0.5, rounds[0] + 0.5)
+    axis.margins(y=0.08)
+
+
+def _whole_rounds(axis: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+
+
+def _end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Name each line at its right end, moved apart vertically where two would touch."""
+    low, high = axis.get_ylim()
+    ordered = sorted(labels)
+    for (_, text, colour), height in zip(ordered, spaced([value for value, _, _ in ordered], 0.06 * (high - low)), strict=True):
+        axis.annotate(
+            text,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
+
+
+def spaced(values: Sequence[float], gap: float) -> list[float]:
+    """Ascending `values` moved as little as keeps neighbours at least `gap` apart: those that touch spread around their mean."""
+    groups: list[list[float]] = []
+    for value in values:
+        groups.append([value])
+        while len(groups) > 1 and _bottom(groups[-1], gap) - _top(groups[-2], gap) < gap:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_bottom(group, gap) + place * gap for group in groups for place in range(len(group))]
+
+
+def _bottom(group: Sequence[float], gap: float) -> float:
+    return sum(group) / len(group) - gap * (len(group) - 1) / 2
+
+
+def _top(group: Sequence[float], gap: float) -> float:
+    return sum(group) / len(group) + gap * (len(group) - 1) / 2
+
+
+def _axis_name(metric: str) -> str:
+    return say(f"axis.{metric}") if f"axis.{metric}" in TEXTS else metric
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    # Not through pyplot: no global state, no window, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawn)
+    return drawn
+
+
+def _styled() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingExtra("matplotlib", "plots", "Drawing plots") from error
+    return matplotlib.rc_context(STYLE)
+
+
+def _rendered(drawn: Figure, suffix: str) -> bytes:
+    """The file's bytes; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with _styled():
+        drawn.savefig(buffer, format=suffix, metadata={"Date": None} if suffix == "svg" else {"Software": "ciranda"})
+    return buffer.getvalue()
