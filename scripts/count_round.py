@@ -1,8 +1,9 @@
 """Counts the calls and the files through which one local round goes, from the run loop to the aggregated model.
 
-A path is what stands on the stack when work reaches its place: a task starts to train, an update is folded into the total, the
-strategy makes the next model. Their union, from the loop in `runtimes/` downwards, is the round; each function and each file counts once.
-The task and the strategy themselves do not count: they are what the path leads to, and anyone's own may stand there.
+A path is what stands on the stack when the round's work reaches a place: a task trains, an update is folded into the total, the wire hands
+the total over, the total becomes a mean, the strategy makes the next model. Their union, from the run loop downwards, is the round;
+each function and each file counts once. The task and the strategy themselves do not count: they are what the path leads to, and
+anyone's own may stand there. What happens before the loop (the probe of the numeric recipe, say) is no part of a round.
 
 `python scripts/count_round.py` runs one round of the digits in this process, prints the paths and ends with 1 when over the budget.
 """
@@ -20,10 +21,13 @@ from types import FrameType
 
 CALLS, FILES = 12, 6
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "ciranda"
+LOOP = ("runtimes/host.py", "Host.run")
 # What a round must reach: name -> (folder or file of the package, function, whether that function counts itself).
 PLACES: Mapping[str, tuple[str, str, bool]] = {
     "a task trains": ("tasks/", "train", False),
     "an update is folded": ("core/update.py", "fold", True),
+    "the wire hands the total over": ("runtimes/", "gather", True),
+    "the total becomes a mean": ("core/update.py", "finish", True),
     "the strategy makes the model": ("core/strategies/", "apply", False),
 }
 
@@ -49,8 +53,8 @@ class Round:
         return [place for place in PLACES if place not in self.paths]
 
 
-def trace(run: Callable[[], object], package: Path = PACKAGE) -> Round:
-    """Call `run` and note the first path to each place."""
+def trace(run: Callable[[], object], package: Path = PACKAGE, loop: Call = LOOP) -> Round:
+    """Call `run` and note the first path from `loop` to each place."""
     found = Round()
     prefix = f"{package}/"
 
@@ -60,7 +64,9 @@ def trace(run: Callable[[], object], package: Path = PACKAGE) -> Round:
         file = frame.f_code.co_filename.removeprefix(prefix)
         for place, (where, name, counts) in PLACES.items():
             if place not in found.paths and frame.f_code.co_name == name and file.startswith(where):
-                found.paths[place] = path_to(frame if counts else frame.f_back, prefix)
+                path = path_to(frame if counts else frame.f_back, prefix)
+                if loop in path:
+                    found.paths[place] = path[path.index(loop) :]
 
     sys.setprofile(note)
     try:
@@ -71,23 +77,26 @@ def trace(run: Callable[[], object], package: Path = PACKAGE) -> Round:
 
 
 def path_to(frame: FrameType | None, prefix: str) -> list[Call]:
-    """The package's functions on the stack of `frame`, outermost first, from the first one in `runtimes/` on."""
+    """The package's functions on the stack of `frame`, outermost first."""
     path: list[Call] = []
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(prefix) and not code.co_name.startswith("<"):
             path.append((code.co_filename.removeprefix(prefix), code.co_qualname))
         frame = frame.f_back
-    path.reverse()
-    first = next((number for number, (file, _) in enumerate(path) if file.startswith("runtimes/")), 0)
-    return path[first:]
+    return path[::-1]
 
 
 def one_round() -> None:
     """One round of the digits, on one worker, which is this process."""
     from ciranda.cli.app import main
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.suppress(SystemExit),
+    ):
         sys.argv = ["ciranda", "run", "digits", "--set", "rounds.num-rounds=1", "--workers", "1", "--json", "--out", f"{folder}/run"]
         main()
 

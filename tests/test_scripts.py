@@ -42,15 +42,22 @@ def module(package: Path, name: str, text: str) -> ModuleType:
 def traced(tmp_path: Path) -> Callable[[bool], count_round.Round]:
     """A package with a round of few calls, traced; with a strategy or without."""
     task = module(tmp_path, "tasks/digits.py", "def train():\n    return helper()\n\ndef helper():\n    return 1\n")
-    update = module(tmp_path, "core/update.py", "def fold():\n    return 1\n")
+    update = module(tmp_path, "core/update.py", "def fold():\n    return 1\n\ndef finish():\n    return 1\n")
     strategy = module(tmp_path, "core/strategies/mean.py", "class Mean:\n    def apply(self):\n        return 1\n").Mean()
     client = module(tmp_path, "core/client.py", "def work(train):\n    return train()\n")
     loop = module(tmp_path, "runtimes/loop.py", LOOP)
+    wire = module(tmp_path, "runtimes/local/wire.py", "class Wire:\n    def gather(self):\n        return 1\n").Wire()
     command = module(tmp_path, "cli/app.py", "def main(outside, steps):\n    return outside(steps)\n")
 
     def trace(with_strategy: bool) -> count_round.Round:
-        steps = [lambda: client.work(task.train), update.fold, update.fold, *([strategy.apply] if with_strategy else [])]
-        return count_round.trace(lambda: command.main(loop.outside, steps), tmp_path)
+        steps = [lambda: client.work(task.train), update.fold, update.fold, wire.gather, update.finish]
+        steps += [strategy.apply] if with_strategy else []
+
+        def whole() -> None:
+            task.train()  # a probe, before the loop: no part of the round
+            command.main(loop.outside, steps)
+
+        return count_round.trace(whole, tmp_path, ("runtimes/loop.py", "run"))
 
     return trace
 
@@ -58,12 +65,13 @@ def traced(tmp_path: Path) -> Callable[[bool], count_round.Round]:
 def test_a_round_counts_each_function_and_file_on_the_way_once(traced: Callable[[bool], count_round.Round]) -> None:
     found = traced(True)
     assert found.calls == [
-        ("runtimes/loop.py", "outside"),
         ("runtimes/loop.py", "run"),
         ("core/client.py", "work"),
         ("core/update.py", "fold"),
+        ("runtimes/local/wire.py", "Wire.gather"),
+        ("core/update.py", "finish"),
     ]
-    assert found.files == ["runtimes/loop.py", "core/client.py", "core/update.py"]
+    assert found.files == ["runtimes/loop.py", "core/client.py", "core/update.py", "runtimes/local/wire.py"]
     assert found.missed == []
 
 
