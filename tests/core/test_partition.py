@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from hashlib import sha256
+from inspect import Parameter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ciranda.core.errors import DataError, ExperimentError
+from ciranda.core.partition import PARTITIONERS, Partition, heterogeneity, partition, split
+from ciranda.core.rng import Draw
+
+DRAW = Draw(1).at("partition")
+PARAMETERS: dict[str, dict[str, Any]] = {"iid": {}, "dirichlet": {"alpha": 1.0}, "pathological": {"classes_per_client": 2}}
+
+
+def digits(examples: int = 600, classes: int = 10) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, classes, examples)
+
+
+@st.composite
+def dealt(draw: st.DrawFn) -> tuple[Partition, np.ndarray, str, Any]:
+    """A partition by any scheme that is possible for random labels, with what it was made of."""
+    classes = draw(st.integers(1, 6))
+    labels = np.asarray(draw(st.lists(st.integers(0, classes - 1), min_size=6, max_size=150)))
+    present = len(np.unique(labels))
+    clients = draw(st.integers(1, len(labels) // 3))
+    name = draw(st.sampled_from(sorted(PARTITIONERS)))
+    params: dict[str, Any] = {}
+    if name == "dirichlet":
+        params = {"alpha": draw(st.floats(0.01, 100)), "min_partition_size": 1, "self_balancing": draw(st.booleans())}
+    if name == "pathological":
+        mode = draw(st.sampled_from(["deterministic", "first-deterministic", "random"]))
+        params = {"classes_per_client": draw(st.integers(1, present)), "class_assignment_mode": mode}
+    if name == "natural-id":
+        params = {"groups": np.asarray([f"owner {value}" for value in labels])}
+        clients = present
+    try:
+        result = partition(name, labels, clients, Draw(draw(st.integers())), **params)
+    except (DataError, ExperimentError):
+        assume(False)
+    return result, labels, name, params
+
+
+@given(dealt())
+def test_every_example_has_one_owner(case: Any) -> None:
+    result, labels, _, _ = case
+    owned = np.concatenate([result.of(rank) for rank in range(result.num_clients)])
+    assert sorted(owned.tolist()) == list(range(len(labels)))
+    assert result.sizes.sum() == len(labels)
+    assert result.sizes.min() >= 1
+
+
+@given(dealt())
+def test_indices_are_ascending_and_cannot_be_written(case: Any) -> None:
+    result = case[0]
+    for rank in range(result.num_clients):
+        mine = result.of(rank)
+        assert mine.dtype == np.int64
+        assert (np.diff(mine) > 0).all()
+        assert not mine.flags.writeable
+
+
+@given(dealt())
+def test_equal_draws_give_equal_manifests(case: Any) -> None:
+    result, labels, name, params = case
+    again = partition(name, labels, result.num_clients, Draw(result.origin["seed"]), **params)
+    assert again.manifest(labels) == result.manifest(labels)
+
+
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "pathological"])
+def test_another_seed_deals_otherwise(name: str) -> None:
+    params = PARAMETERS[name]
+    one, two = (partition(name, digits(), 10, Draw(seed), **params) for seed in (1, 2))
+    assert one.manifest(digits())["sha256"] != two.manifest(digits())["sha256"]
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers())
+def test_iid_sizes_differ_by_at_most_one(examples: int, clients: int, seed: int) -> None:
+    assume(clients <= examples)
+    sizes = partition("iid", np.zeros(examples), clients, Draw(seed)).sizes
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_iid_takes_any_targets() -> None:
+    assert partition("iid", np.random.default_rng(0).normal(size=(50, 3)), 5, DRAW).sizes.tolist() == [10] * 5
+
+
+def test_iid_is_shuffled() -> None:
+    """In order, 600 sorted labels would give each of 10 clients one class: heterogeneity 0.9."""
+    labels = np.sort(digits())
+    assert heterogeneity(partition("iid", labels, 10, DRAW), labels) < 0.25
+
+
+def test_dirichlet_grows_alike_with_alpha() -> None:
+    labels = digits(20_000)
+    scores = [
+        heterogeneity(partition("dirichlet", labels, 20, DRAW, alpha=alpha, min_partition_size=1), labels) for alpha in (0.1, 1, 10, 1e4)
+    ]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0.5
+    assert scores[-1] < 0.05
+
+
+@pytest.mark.parametrize("alpha", [0.3, 2.0])
+def test_dirichlet_shares_have_the_distributions_variance(alpha: float) -> None:
+    """A share of Dirichlet(alpha, n times) has mean 1/n and variance (1/n)(1 - 1/n) / (n alpha + 1)."""
+    clients, classes, each = 10, 400, 1_000
+    labels = np.repeat(np.arange(classes), each)
+    result = partition("dirichlet", labels, clients, DRAW, alpha=alpha)
+    shares = np.stack([np.bincount(labels[result.of(rank)], minlength=classes) for rank in range(clients)]) / each
+    assert shares.var() == pytest.approx(0.1 * 0.9 / (clients * alpha + 1), rel=0.1)
+
+
+def test_dirichlet_with_a_tiny_alpha_gives_each_class_to_one_client() -> None:
+    labels = np.repeat(np.arange(40), 5)
+    result = partition("dirichlet", labels, 4, DRAW, alpha=1e-6, min_partition_size=1)
+    assert all(np.isin(np.bincount(labels[result.of(rank)], minlength=40), [0, 5]).all() for rank in range(4))
+
+
+def test_dirichlet_keeps_the_minimum_size_by_drawing_again() -> None:
+    first = partition("dirichlet", digits(), 20, DRAW, alpha=0.5, min_partition_size=1)
+    assert first.sizes.min() < 12, "the case is too easy to show anything"
+    assert partition("dirichlet", digits(), 20, DRAW, alpha=0.5, min_partition_size=12).sizes.min() >= 12
+
+
+def test_dirichlet_gives_up_with_advice() -> None:
+    with pytest.raises(ExperimentError, match=r"100 gave each of 50 clients 12 of 600") as caught:
+        partition("dirichlet", digits(), 50, DRAW, alpha=0.01, min_partition_size=12)
+    assert "alpha" in caught.value.hint
+
+
+def test_self_balancing_evens_the_sizes() -> None:
+    """Whoever holds more than the average of 1,000 gets nothing more, so nobody passes it by more than a class of 200."""
+    labels = np.repeat(np.arange(100), 200)
+    plain, even = (
+        partition("dirichlet", labels, 20, DRAW, alpha=0.02, min_partition_size=1, self_balancing=balanced) for balanced in (False, True)
+    )
+    assert even.sizes.max() <= 1_200 < plain.sizes.max()
+    assert even.sizes.std() < plain.sizes.std() / 1.5
+
+
+@pytest.mark.parametrize("mode", ["first-deterministic", "deterministic", "random"])
+@pytest.mark.parametrize("k", [1, 2, 5, 10])
+def test_pathological_clients_hold_so_many_classes(mode: str, k: int) -> None:
+    labels = digits(3_000)
+    result = partition("pathological", labels, 60, DRAW, classes_per_client=k, class_assignment_mode=mode)
+    held = [set(labels[result.of(rank)].tolist()) for rank in range(60)]
+    assert {len(classes) for classes in held} == {k}
+    if mode != "random":
+        assert all(rank % 10 in classes for rank, classes in enumerate(held))
+    if mode == "deterministic":
+        assert held[7] == {(7 + step) % 10 for step in range(k)}
+    elif 1 < k < 10:
+        assert len({frozenset(classes) for classes in held}) > 10
+
+
+def test_pathological_clients_of_a_class_share_it_evenly() -> None:
+    labels = np.repeat(np.arange(10), 95)
+    result = partition("pathological", labels, 30, DRAW, classes_per_client=2, class_assignment_mode="deterministic")
+    counts = np.stack([np.bincount(labels[result.of(rank)], minlength=10) for rank in range(30)])
+    assert {15, 16} == set(counts[counts > 0].tolist())
+    assert counts.sum(axis=0).tolist() == [95] * 10
+
+
+def test_classes_may_be_any_labels() -> None:
+    labels = np.asarray(["setosa", "virginica", "versicolor"] * 20)
+    result = partition("pathological", labels, 3, DRAW, classes_per_client=1)
+    assert [np.unique(labels[result.of(rank)]).tolist() for rank in range(3)] == [["setosa"], ["versicolor"], ["virginica"]]
+    gaps = np.asarray([-5, 1000] * 20)
+    assert partition("dirichlet", gaps, 2, DRAW, alpha=5.0).sizes.sum() == 40
+
+
+def test_natural_owners_keep_their_examples() -> None:
+    groups = np.asarray(["recife", "olinda", "recife", "natal", "olinda", "recife"])
+    result = partition("natural-id", np.zeros(6), 3, DRAW, groups=groups)
+    assert [result.of(rank).tolist() for rank in range(3)] == [[3], [1, 4], [0, 2, 5]]
+
+
+def test_natural_owners_decide_on_the_number_of_clients() -> None:
+    with pytest.raises(ExperimentError, match=r"2 natural owners, and federation\.clients is 3") as caught:
+        partition("natural-id", np.zeros(4), 3, DRAW, groups=np.asarray([1, 1, 2, 2]))
+    assert "federation.clients = 2" in caught.value.hint
+
+
+@pytest.mark.parametrize("groups", [None, np.zeros(3)])
+def test_natural_owners_must_be_known(groups: Any) -> None:
+    with pytest.raises(DataError, match="owner of each example"):
+        partition("natural-id", np.zeros(4), 1, DRAW, groups=groups)
+
+
+@pytest.mark.parametrize("name", ["dirichlet", "pathological"])
+@pytest.mark.parametrize("labels", [np.linspace(0, 1, 100), np.zeros((100, 2), int)])
+def test_regression_targets_are_not_classes(name: str, labels: np.ndarray) -> None:
+    with pytest.raises(DataError, match="regression") as caught:
+        partition(name, labels, 5, DRAW, **PARAMETERS[name])
+    assert "iid" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "clients", "params", "message"),
+    [
+        ("idd", 5, {}, "no partitioner 'idd'"),
+        ("iid", 5, {"alpha": 1.0}, "no parameter 'alpha'"),
+        ("iid", 0, {}, "at least one client"),
+        ("iid", 601, {}, "600 examples cannot be dealt out to 601 clients"),
+        ("dirichlet", 5, {}, "needs the parameter 'alpha'"),
+        ("dirichlet", 5, {"alpha": 0}, "alpha is 0"),
+        ("dirichlet", 5, {"alpha": -1.0}, "alpha is -1"),
+        ("dirichlet", 5, {"alpha": math.nan}, "alpha is nan"),
+        ("dirichlet", 5, {"alpha": math.inf}, "alpha is inf"),
+        ("dirichlet", 5, {"alpha": "big"}, "alpha is big"),
+        ("dirichlet", 100, {"alpha": 1.0}, "min_partition_size is 10; it must be a whole number from 1 to 6"),
+        ("dirichlet", 5, {"alpha": 1.0, "min_partition_size": 0}, "min_partition_size is 0"),
+        ("pathological", 5, {}, "needs the parameter 'classes_per_client'"),
+        ("pathological", 5, {"classes_per_client": 11}, "classes_per_client is 11; it must be a whole number from 1 to 10"),
+        ("pathological", 5, {"classes_per_client": 0}, "classes_per_client is 0"),
+        ("pathological", 5, {"classes_per_client": 2.0}, r"classes_per_client is 2\.0"),
+        ("pathological", 5, {"classes_per_client": 2, "class_assignment_mode": "fair"}, "'fair'"),
+        ("pathological", 3, {"classes_per_client": 2}, "is held by no client"),
+    ],
+)
+def test_what_cannot_work_is_refused(name: str, clients: int, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        partition(name, digits(), clients, DRAW, **params)
+
+
+def test_a_client_without_examples_is_refused() -> None:
+    labels = np.asarray([0, 1, 1, 1, 1, 1])
+    with pytest.raises(DataError, match="leaves client 2 without examples"):
+        partition("pathological", labels, 4, DRAW, classes_per_client=1)
+
+
+def test_there_is_no_client_beyond_the_last() -> None:
+    result = partition("iid", digits(), 5, DRAW)
+    for rank in (-1, 5):
+        with pytest.raises(DataError, match="clients 0 to 4"):
+            result.of(rank)
+
+
+def test_the_list_says_what_each_scheme_takes() -> None:
+    assert list(PARTITIONERS) == ["iid", "dirichlet", "pathological", "natural-id"]
+    assert PARTITIONERS["iid"].parameters == {}
+    assert PARTITIONERS["dirichlet"].parameters == {"alpha": Parameter.empty, "min_partition_size": 10, "self_balancing": False}
+    assert all("\n" not in entry.description and entry.description for entry in PARTITIONERS.values())
+
+
+def test_a_manifest_describes_every_client() -> None:
+    labels = digits()
+    result = partition("dirichlet", labels, 6, Draw(42).at("partition"), alpha=1.0)
+    record = json.loads(json.dumps(result.manifest(labels)))
+    assert (record["partitioner"], record["seed"], record["alpha"]) == ("dirichlet", 42, 1.0)
+    assert (record["clients"], record["examples"]) == (6, 600)
+    assert record["labels"] == {str(label): int(count) for label, count in enumerate(np.bincount(labels))}
+    assert record["heterogeneity"] == heterogeneity(result, labels)
+    for rank, row in enumerate(record["per_client"]):
+        mine = result.of(rank)
+        assert row["size"] == len(mine)
+        assert row["labels"] == np.bincount(labels[mine], minlength=10).tolist()
+        assert row["sha256"] == sha256(mine.astype("<i8").tobytes()).hexdigest()
+    assert record["sizes"]["max"] == max(row["size"] for row in record["per_client"])
+
+
+def test_the_manifests_digest_sees_who_owns_what() -> None:
+    two = Partition(np.arange(4), np.asarray([0, 2, 4]))
+    other = Partition(np.arange(4), np.asarray([0, 1, 4]))
+    assert two.manifest(np.zeros(4))["sha256"] != other.manifest(np.zeros(4))["sha256"]
+
+
+def test_a_manifest_of_regression_counts_no_labels() -> None:
+    record = partition("iid", np.linspace(0, 1, 30), 3, DRAW).manifest(np.linspace(0, 1, 30))
+    assert "labels" not in record
+    assert "heterogeneity" not in record
+    assert [row["size"] for row in record["per_client"]] == [10, 10, 10]
+
+
+def test_heterogeneity_of_known_cases() -> None:
+    labels = np.asarray([0, 1] * 4)
+    alike = Partition(np.arange(8), np.asarray([0, 4, 8]))
+    apart = Partition(np.asarray([0, 2, 4, 6, 1, 3, 5, 7]), np.asarray([0, 4, 8]))
+    half = Partition(np.asarray([0, 2, 4, 1, 3, 5, 7, 6]), np.asarray([0, 4, 8]))
+    assert heterogeneity(alike, labels) == 0.0
+    assert heterogeneity(apart, labels) == 0.5
+    assert heterogeneity(half, labels) == 0.25
+    many = np.arange(1_000)
+    assert heterogeneity(partition("iid", many, 1_000, DRAW), many) == pytest.approx(0.999)
+
+
+@given(dealt())
+def test_heterogeneity_lies_between_0_and_1(case: Any) -> None:
+    assert 0.0 <= heterogeneity(case[0], case[1]) <= 1.0
+
+
+def test_heterogeneity_needs_classes_and_examples() -> None:
+    with pytest.raises(DataError, match="not classes"):
+        heterogeneity(Partition(np.arange(2), np.asarray([0, 2])), np.asarray([0.5, 0.7]))
+    with pytest.raises(DataError, match="Client 1 has no examples"):
+        heterogeneity(Partition(np.arange(2), np.asarray([0, 2, 2])), np.asarray([0, 1]))
+
+
+@pytest.mark.parametrize(("name", "params"), [("iid", {}), ("pathological", {"classes_per_client": 2}), ("natural-id", {})])
+def test_a_million_clients_fit_in_100_megabytes(name: str, params: dict[str, Any]) -> None:
+    clients, examples = 1_000_000, 3_000_000
+    labels = digits(examples).astype(np.int64)
+    if name == "natural-id":
+        params = {"groups": Draw(1).permutation(examples) % clients}
+    tracemalloc.start()
+    try:
+        result = partition(name, labels, clients, DRAW, **params)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+    assert result.num_clients == clients
+    assert np.array_equal(np.bincount(result.indices, minlength=examples), np.ones(examples))
+    assert "per_client" not in result.manifest(labels)
+
+
+@given(st.integers(0, 60), st.floats(0, 0.5), st.floats(0, 0.49), st.integers())
+def test_a_split_keeps_every_example_once(n: int, validation: float, test: float, seed: int) -> None:
+    index = np.arange(n) * 3 + 1
+    parts = split(index, Draw(seed), validation, test)
+    assert np.array_equal(np.sort(np.concatenate(parts)), index)
+    assert all((np.diff(part) > 0).all() for part in parts)
+    assert len(parts[0]) >= min(n, 1)
+    assert len(parts[1]) <= math.floor(validation * n + 0.5)
+    assert len(parts[2]) <= math.floor(test * n + 0.5)
+
+
+def test_a_split_has_the_asked_sizes_and_is_shuffled() -> None:
+    index = np.arange(100)
+    train, validation, test = split(index, DRAW, 0.1, "0.2")
+    assert (len(train), len(validation), len(test)) == (70, 10, 20)
+    assert not np.array_equal(test, np.arange(min(test), min(test) + 20))
+    again = split(index, DRAW, 0.1, 0.2)
+    assert all(np.array_equal(a, b) for a, b in zip((train, validation, test), again, strict=True))
+    assert not np.array_equal(split(index, Draw(2), 0.1, 0.2)[2], test)
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (1.0, 0.0), (-0.1, 0.0), (0.0, 1.5), (math.nan, 0.1)])
+def test_a_split_that_leaves_nothing_is_refused(validation: float, test: float) -> None:
+    with pytest.raises(ExperimentError):
+        split(np.arange(10), DRAW, validation, test)
