@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -79,7 +80,12 @@ def test_the_arrays_are_read_only_views() -> None:
 
 
 def test_every_tensor_is_aligned() -> None:
-    model = {"a": np.zeros(3, np.uint8), "b": np.zeros(2, np.float64), "c": np.zeros(1, np.float16), "d": np.zeros(5, np.float32)}
+    model: dict[str, Any] = {
+        "a": np.zeros(3, np.uint8),
+        "b": np.zeros(2, np.float64),
+        "c": np.zeros(1, np.float16),
+        "d": np.zeros(5, np.float32),
+    }
     data = encode(model, {"odd": "x"})
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
@@ -161,10 +167,8 @@ def test_bfloat16_is_refused_with_the_advice_to_keep_master_weights() -> None:
 @given(st.binary(max_size=200))
 def test_noise_is_refused_or_read_but_never_crashes(noise: bytes) -> None:
     for data in (noise, len(noise).to_bytes(8, "little") + noise, craft(b'{"x":' + noise + b"}")):
-        try:
+        with contextlib.suppress(CodecError):
             decode(data)
-        except CodecError as error:
-            assert str(error)
 
 
 @given(models, st.data())

@@ -61,7 +61,7 @@ class Scale:
 
 
 def power_of_two_above(value: float) -> float:
-    """The smallest admissible bound strictly greater than `value` (finite, >= 0)."""
+    """The smallest admissible bound strictly greater than `value` (finite, > 0), as far as there is one."""
     return min(max(math.ldexp(1.0, math.frexp(value)[1]), MIN_BOUND), MAX_BOUND)
 
 
