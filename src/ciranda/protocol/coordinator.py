@@ -41,6 +41,8 @@ from ciranda.protocol.rounds import begin_attempt, begin_round, halt
 from ciranda.protocol.state import State
 from ciranda.protocol.stopping import budget
 
+__all__ = ["State", "initial", "step", "step_many"]
+
 
 def initial(plan: Plan) -> State:
     """The state before anything happened."""

@@ -140,7 +140,8 @@ class Kept:
 @dataclass(frozen=True)
 class Participant:
     """What a client remembers of a run. `recorded`: the last round whose record it knows; `over`: the latest phase called off;
-    `waiting`: an instruction that waits for the record of an earlier round."""
+    `waiting`: an instruction that waits for the record of an earlier round; `outbox`: what the last settling asked for, to be
+    carried out again after a crash."""
 
     name: str
     schema: Literal[1] = 1
@@ -149,6 +150,7 @@ class Participant:
     job: Job | None = None
     waiting: Job | None = None
     kept: tuple[Kept, ...] = ()
+    outbox: tuple[Settle | Forget, ...] = ()
 
     def to_json(self) -> str:
         """Canonical JSON."""
@@ -185,7 +187,7 @@ def step(state: Participant, event: Event) -> Outcome:
             return state, _again(state)
         case Recovered():
             work = (_work(state.job),) if state.job else ()
-            return state, (*_again(state), *work)
+            return state, (*state.outbox, *_again(state), *work)
     return state, ()
 
 
@@ -206,9 +208,8 @@ def _instructed(state: Participant, event: Instruct) -> Outcome:
         if order[:2] == (_order(kept.job.phase) or order)[:2]:
             return state, (Report(job.phase, "another model was announced for this phase before"),)
         # The round was begun again from another model: what was learned from the first one is void.
-        state = _with(state, kept, None)
-        before += [Settle(job.round, False)] if job.kind == "train" else []
-        before.append(Forget(kept.digest))
+        state, settled = _let_go(_with(state, kept, None), [kept], "")
+        before.extend(settled)
     if order <= (_order(state.over) or (0, 0, 0)):
         return state, tuple(before)
     state, stopped = _make_room(state, job, order)
@@ -273,13 +274,10 @@ def _recorded(state: Participant, event: Recorded) -> Outcome:
     unknown = _unsettled(state, event.round)
     if unknown:
         return state, tuple(AskRecord(round) for round in unknown)
-    out: list[Command] = []
-    for kept in state.kept:
-        if kept.job.round <= event.round:
-            if kept.job.kind == "train":
-                out.append(Settle(kept.job.round, kept.digest == event.accepted))
-            out.append(Forget(kept.digest))
+    done = [kept for kept in state.kept if kept.job.round <= event.round]
     state = replace(state, recorded=event.round, kept=tuple(kept for kept in state.kept if kept.job.round > event.round))
+    state, settled = _let_go(state, done, event.accepted)
+    out: list[Command] = list(settled)
     if state.job is not None and state.job.round <= event.round:
         out.append(Abandon(state.job.began))
         state = replace(state, job=None)
@@ -290,6 +288,13 @@ def _recorded(state: Participant, event: Recorded) -> Outcome:
             state, started = _begin(state, waiting)
             out.extend(started)
     return state, tuple(out)
+
+
+def _let_go(state: Participant, done: list[Kept], accepted: str) -> tuple[Participant, tuple[Settle | Forget, ...]]:
+    """Commit or drop what replies that were taken out of `kept` left behind."""
+    settles = tuple(Settle(kept.job.round, kept.digest == accepted) for kept in done if kept.job.kind == "train")
+    settled: tuple[Settle | Forget, ...] = (*settles, *(Forget(kept.digest) for kept in done))
+    return (replace(state, outbox=settled) if settled else state), settled
 
 
 def _again(state: Participant) -> tuple[Command, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciranda.protocol.draft import REASON_LIMIT, Draft
 from ciranda.protocol.messages import Acknowledge, Closed, DeadlinePassed, Failed, Refuse, Replied, phase_id
 from ciranda.protocol.phases import close_phase, instruct
-from ciranda.protocol.rounds import evaluated, too_few, trained
+from ciranda.protocol.rounds import commit, evaluated, too_few
 from ciranda.protocol.state import Phase
 
 
@@ -83,7 +83,7 @@ def closed(draft: Draft, event: Closed) -> None:
     if phase.kind == "evaluate":
         evaluated(draft, phase, event)
     else:
-        trained(draft, phase, event)
+        commit(draft, phase, event)
 
 
 def settle(draft: Draft) -> None:
@@ -111,7 +111,8 @@ def _awaited(phase: Phase, name: str) -> bool:
 def _stray(draft: Draft, event: Replied) -> None:
     """A reply to some other phase than the one in progress."""
     state = draft.state
-    if state.tally is not None and event.phase == phase_id(state.round, state.attempt, 0, "train") and (event.name, event.digest) in state.tally.accepted:
+    trained = phase_id(state.round, state.attempt, 0, "train")
+    if state.tally is not None and event.phase == trained and (event.name, event.digest) in state.tally.accepted and not event.refused:
         _acknowledge(draft, event, duplicate=True)
     else:
         _refuse(draft, event, "late" if event.phase.startswith(f"{state.round}.") else "wrong-round")

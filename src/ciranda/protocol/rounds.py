@@ -67,7 +67,7 @@ def abandon(draft: Draft, phase: Phase) -> None:
     draft.set(phase=None)
 
 
-def trained(draft: Draft, phase: Phase, event: Closed) -> None:
+def commit(draft: Draft, phase: Phase, event: Closed) -> None:
     """Commit the new version."""
     if not event.model:
         halt(draft, "error", f"closing {phase.id} gave no model")
