@@ -158,7 +158,8 @@ def test_texts_come_back_from_their_one_hot_columns(tmp_path_factory: pytest.Tem
     ],
 )
 def test_the_usual_dialects_are_read(tmp_path: Path, text: str) -> None:
-    data = from_csv(write(tmp_path, text), target="y", kind="regression", test_fraction=0)
+    data, encoding = read_csv(write(tmp_path, text), target="y", kind="regression", test_fraction=0)
+    assert encoding.features == ("a", "b=x", "b=z")
     assert data.train.x.tolist() == [[1.5, 1, 0], [-2.25, 0, 1]]
     assert data.train.y.tolist() == [0, 1]
 
