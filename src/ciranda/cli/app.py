@@ -147,11 +147,11 @@ def _doctor(debug: Debug = False) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program: returns the exit status."""
+    """Run the command line on `arguments`, by default the process's; returns the exit status."""
     from ciranda.cli.errors import guarded
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: app(given, standalone_mode=False), debug="--debug" in given)
+    return guarded(lambda: app(given, prog_name="ciranda", standalone_mode=False), debug="--debug" in given)
 
 
 if __name__ == "__main__":

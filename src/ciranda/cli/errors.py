@@ -64,5 +64,5 @@ def _told(error: Exception, debug: bool) -> int:
 
 def _reader_gone() -> int:
     """Whoever read our output stopped, as `head` does; nothing may be flushed there at exit."""
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     return 1

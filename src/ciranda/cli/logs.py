@@ -42,7 +42,7 @@ class Plain(logging.Formatter):
 
 
 class _File(logging.FileHandler):
-    """A file made with its folder at the first record. What cannot be logged is dropped: the run itself says what is wrong with the disk."""
+    """A file made with its folder at the first record. What cannot be logged is dropped: the run itself tells of a bad disk."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", delay=True)

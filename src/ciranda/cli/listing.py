@@ -1,0 +1,78 @@
+"""`ciranda list`: everything that an experiment can name, one line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from ciranda.cli.i18n import language, say
+from ciranda.cli.output import choose
+from ciranda.cli.wires import WIRES
+from ciranda.core.partition import PARTITIONERS
+from ciranda.core.stages import Clip
+from ciranda.core.strategies import STRATEGIES
+from ciranda.experiment.names import kebab, parameters
+from ciranda.experiment.presets import presets
+from ciranda.tasks.registry import TASKS
+
+Entries = Mapping[str, str]
+
+
+def show(kind: str | None) -> None:
+    """Print every kind, or the one asked for. Raises CirandaError for a kind that there is not."""
+    kinds = [choose(kind, tuple(KINDS), "kind")] if kind is not None else list(KINDS)
+    print("\n\n".join("\n".join([say(f"list.{name}"), *lines(KINDS[name]())]) for name in kinds))
+
+
+def lines(entries: Entries) -> list[str]:
+    """Names in one column, descriptions in the next."""
+    width = max(map(len, entries))
+    return [f"  {name:<{width}}  {text}" for name, text in entries.items()]
+
+
+def _tasks() -> Entries:
+    return {entry.name: entry.description + _needs(entry.extra) for entry in TASKS.values()}
+
+
+def _strategies() -> Entries:
+    return {name: kind.summary + _takes(parameters(kind)) for name, kind in STRATEGIES.items()}
+
+
+def _partitioners() -> Entries:
+    return {name: entry.description + _takes([kebab(key) for key in entry.parameters]) for name, entry in PARTITIONERS.items()}
+
+
+def _stages() -> Entries:
+    return {Clip.name: f"{_summary(Clip)}  [privacy.clipping-norm]"}
+
+
+def _presets() -> Entries:
+    return {preset.name: preset.description_pt if language() == "pt" else preset.description for preset in presets()}
+
+
+def _wires() -> Entries:
+    return {name: text + ("" if built else f"  ({say('list.not-yet')})") for name, (text, built) in WIRES.items()}
+
+
+KINDS: Mapping[str, Callable[[], Entries]] = {
+    "tasks": _tasks,
+    "strategies": _strategies,
+    "partitioners": _partitioners,
+    "stages": _stages,
+    "presets": _presets,
+    "wires": _wires,
+}
+
+
+def _takes(names: list[str] | tuple[str, ...]) -> str:
+    return f"  [{', '.join(names)}]" if names else ""
+
+
+def _needs(extra: str) -> str:
+    missing = extra and find_spec(extra) is None
+    return f"  ({say('list.needs', extra=extra)})" if missing else ""
+
+
+def _summary(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".")
