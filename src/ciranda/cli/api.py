@@ -19,7 +19,7 @@ from ciranda.experiment.explain import Origin
 from ciranda.experiment.load import check, resolve
 from ciranda.experiment.names import kebab, nearest, parameters
 from ciranda.experiment.schema import Experiment
-from ciranda.tasks.registry import as_task
+from ciranda.tasks.user import as_task
 
 if TYPE_CHECKING:
     from ciranda.tasks.torch_task import TorchTask

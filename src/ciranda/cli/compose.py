@@ -22,6 +22,7 @@ import numpy as np
 from ciranda import __version__
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.result import Result, best_round, make_result, model_card
+from ciranda.cli.tables import csv_task
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
 from ciranda.core.params import Signature
@@ -41,7 +42,7 @@ from ciranda.protocol.messages import CloseRule, ResumeAsked
 from ciranda.protocol.plan import Plan
 from ciranda.protocol.state import State
 from ciranda.runtimes.host import Host
-from ciranda.runtimes.local.pool import Pool, make_pool
+from ciranda.runtimes.local.pool import make_pool
 from ciranda.runtimes.local.wire import LocalWire
 from ciranda.runtimes.local.worker import Setup
 from ciranda.store.base import Store
@@ -146,6 +147,8 @@ def task_of(experiment: Experiment) -> Task:
     name, device = experiment.experiment.task, experiment.experiment.device
     if is_user_task(name):
         return load_task(name, device)
+    if name == "csv":
+        return csv_task(experiment.data)
     if name not in TASKS:
         raise ExperimentError(f"There is no task '{name}'{nearest(name, TASKS)}", hint="`ciranda list tasks` names them.")
     return TASKS[name].make(device)
@@ -234,9 +237,8 @@ def replay(
 def _begin(folder: RunFolder, assembly: Assembly) -> None:
     """Write what is known before the first round: the partition first, the experiment last, which makes the folder a run's."""
     make_folder(folder.path)
-    population = assembly.population
-    labels = population.data.train.y if assembly.task.kind == "classification" else None
-    folder.write(folder.manifest, json.dumps(population.partition.manifest(labels), indent=1) + "\n")
+    manifest = assembly.population.partition.manifest(assembly.population.data.train.y)
+    folder.write(folder.manifest, json.dumps(manifest, indent=1) + "\n")
     folder.write(folder.experiment, dump(assembly.experiment))
 
 
@@ -249,9 +251,18 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
     signature = Signature.of(model)
     pool = make_pool(_setup(assembly), _workers(workers, assembly), signature)
     wire = LocalWire(pool, len(assembly.population.data.test), assembly.experiment.evaluate.batch_size, session.progress)
-    host = Host(assembly.plan, assembly.strategy, wire, store, assembly.contract, session.row)
-    on_event({"event": "start", "rounds": assembly.plan.num_rounds, "clients": assembly.population.size, "workers": pool.size,
-              "parameters": signature.num_parameters, "done": len(rows), "out": str(folder.path)})
+    host = Host(assembly.plan, assembly.strategy, wire, store, assembly.chain, assembly.contract, session.row)
+    on_event(
+        {
+            "event": "start",
+            "rounds": assembly.plan.num_rounds,
+            "clients": assembly.population.size,
+            "workers": pool.size,
+            "parameters": signature.num_parameters,
+            "done": len(rows),
+            "out": str(folder.path),
+        }
+    )
     try:
         with _stops(wire):
             probes = pool.start()

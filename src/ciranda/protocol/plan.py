@@ -36,7 +36,8 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Plan:
-    """The coordinator's constants. `select` and `select_evaluate` are pure functions of (round, attempt, roster size).
+    """The coordinator's constants. `select` and `select_evaluate` are pure functions of (round, attempt, roster size), where
+    attempt counts the tries since the round was begun or reopened: a round that was stopped is taken up with the same cohort.
 
     evaluate_every: a version is evaluated in every so many-th round, and in the last one in any case.
     Raises ExperimentError for values with which no run could go on.

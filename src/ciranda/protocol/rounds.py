@@ -183,7 +183,7 @@ def _draw(draft: Draft, select: Select) -> Sequence[str] | None:
     """The names that `select` draws, or None after ending the run: it is handed in, and `step` must not raise."""
     state = draft.state
     try:
-        return select(state.round, state.attempt, state.roster)
+        return select(state.round, state.tries, state.roster)
     except Exception as error:
         halt(draft, "error", f"selecting clients for round {state.round} failed: {error}")
         return None

@@ -15,8 +15,9 @@ from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, RunError, StoreError
 from ciranda.core.metrics import Sums, add, summarise
 from ciranda.core.params import model_sha256
-from ciranda.core.strategies.base import Strategy
-from ciranda.core.task import Arrays
+from ciranda.core.stages import Chain
+from ciranda.core.strategies.base import Strategy, StrategyState
+from ciranda.core.task import Array, Arrays
 from ciranda.core.update import Contract, Total, apply_buffers, finish
 from ciranda.protocol.coordinator import initial, step_many
 from ciranda.protocol.messages import (
@@ -39,6 +40,7 @@ from ciranda.store.base import Store
 
 SCHEMA = 1
 _OURS = (Publish, Close, Record, Finish)
+_OVER = ("finished", "aborted", "error")
 
 
 class Host:
@@ -55,16 +57,17 @@ class Host:
         strategy: Strategy,
         wire: Wire,
         store: Store,
+        chain: Chain,
         contract_for: Callable[[Arrays], Contract],
         on_row: Callable[[Mapping[str, Any], str], None],
     ) -> None:
         self._plan, self._strategy, self._wire, self._store = plan, strategy, wire, store
-        self._contract_for, self._on_row = contract_for, on_row
+        self._chain, self._contract_for, self._on_row = chain, contract_for, on_row
         self._state = initial(plan)
         self._version = 0
         self._inbox: Sequence[Event] = ()
         self._models: dict[str, Arrays] = {}
-        self._strategies: dict[str, Arrays] = {}
+        self._strategies: dict[str, StrategyState] = {}
         self._artifacts: dict[str, str] = {}
         self._rows = 0
 
@@ -105,17 +108,15 @@ class Host:
 
     def run(self) -> State:
         """Go on until the run is over; returns its last state. CirandaErrors of the wire end it, stored as they stand."""
-        over = False
-        while not over:
+        while self._inbox or self._state.status not in _OVER:
             events, self._inbox = (self._inbox or self._wire.events()), ()
             self._state, commands = step_many(self._plan, self._state, events)
             self._persist(commands)
-            over = self._carry_out(commands)
+            self._carry_out(commands)
         return self._state
 
-    def _carry_out(self, commands: Sequence[Command]) -> bool:
-        """Do the host's commands here and hand the others to the wire, in their order; returns whether the run is over."""
-        over = False
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        """Do the host's commands here and hand the others to the wire, in their order."""
         for ours, group in groupby(commands, lambda command: isinstance(command, _OURS)):
             if not ours:
                 self._wire.carry(list(group))
@@ -128,9 +129,6 @@ class Host:
                         self._inbox = (*self._inbox, self._close(command))
                     case Record():
                         self._record(command)
-                    case Finish():
-                        over = True
-        return over
 
     def _close(self, command: Close) -> Closed | CommandFailed:
         gathered = self._wire.gather(command)
@@ -149,14 +147,14 @@ class Host:
             raise RunError(f"Phase {command.phase}: {len(command.accepted)} replies were accepted, {total.count} are in their sum.")
         base = command.model
         model = self._models[base]
-        aggregate = finish(self._contract_for(model), total)
+        aggregate = finish(self._contract_for(model), self._chain.finish(total))
         state, trained = self._strategy.apply(self._strategies[base], model, aggregate)
         following = apply_buffers(trained, aggregate)
         digest = model_sha256(following)
         self._keep(digest, following, state)
         return digest
 
-    def _keep(self, digest: str, model: Arrays, strategy_state: Arrays) -> None:
+    def _keep(self, digest: str, model: Arrays, strategy_state: StrategyState) -> None:
         """Hold the committed model and the one that may follow it; older ones are in the store."""
         current = {self._state.model, digest}
         self._models = {key: value for key, value in self._models.items() if key in current} | {digest: model}
@@ -192,7 +190,7 @@ class Host:
         """The digest of the blob with these arrays; "" for none, as of a strategy without state."""
         return self._store.put([encode(arrays)]) if arrays else ""
 
-    def _get(self, artifact: str) -> Arrays:
+    def _get(self, artifact: str) -> dict[str, Array]:
         if not self._artifacts[artifact]:
             return {}
         with self._store.open(self._artifacts[artifact]) as stream:

@@ -62,7 +62,7 @@ class LocalWire:
 
     def __init__(self, pool: Pool, test_size: int, batch: int, progress: Progress) -> None:
         self._pool, self._test_size, self._batch, self._progress = pool, test_size, batch, progress
-        self._phases: dict[str, _Phase] = {}
+        self._phase: _Phase | None = None  # the coordinator opens one at a time
         self._idle = set(range(pool.size))
         self._verdicts: dict[int, Settle] = {}
         self._deadlines: list[tuple[float, str]] = []
@@ -94,7 +94,7 @@ class LocalWire:
                 case Disarm():
                     self._armed.discard(command.deadline)
                 case Cancel():
-                    self._phases.pop(command.phase, None)
+                    self._cancel(command)
 
     def events(self) -> Sequence[Event]:
         while True:
@@ -111,7 +111,9 @@ class LocalWire:
                 return events
 
     def gather(self, close: Close) -> Gathered:
-        phase = self._phases.pop(close.phase)
+        phase, self._phase = self._phase, None
+        assert phase is not None
+        assert phase.instruct.phase == close.phase
         names = [name for name, _ in close.accepted]
         metrics = {name: phase.metrics[name] for name in names}
         total: Total | None = None
@@ -133,7 +135,9 @@ class LocalWire:
     # --- instructions to jobs
 
     def _instruct(self, command: Instruct) -> None:
-        phase = self._phases.setdefault(command.phase, _Phase(command, perf_counter()))
+        if self._phase is None or self._phase.instruct.phase != command.phase:
+            self._phase = _Phase(command, perf_counter())
+        phase = self._phase
         job = Job(command.phase, command.kind, command.round, command.model, (command.name,))
         if command.name != EVALUATOR:
             phase.asked += 1
@@ -146,13 +150,16 @@ class LocalWire:
         phase.evaluator_left = len(spans)
         phase.queue.extend(replace(job, span=span) for span in spans)
 
+    def _cancel(self, command: Cancel) -> None:
+        """Do not begin what is cancelled; what has begun is answered all the same, and then refused as late."""
+        if self._phase is not None and self._phase.instruct.phase == command.phase:
+            self._phase.queue = deque(job for job in self._phase.queue if job.names != (command.name,))
+
     def _dispatch(self) -> None:
-        for phase in list(self._phases.values()):
-            while self._idle and phase.queue:
-                worker = self._idle.pop()
-                job = self._next_job(phase)
-                settle = self._verdicts.pop(worker, Settle())
-                self._pool.submit(worker, job, settle)
+        phase = self._phase
+        while phase is not None and self._idle and phase.queue:
+            worker = self._idle.pop()
+            self._pool.submit(worker, self._next_job(phase), self._verdicts.pop(worker, Settle()))
 
     def _next_job(self, phase: _Phase) -> Job:
         """The next client, or several when each takes little: few enough that no worker is left idle at the end."""
@@ -168,8 +175,8 @@ class LocalWire:
         return replace(job, names=tuple(names))
 
     def _settle(self, phase: str, name: str, *, accepted: bool) -> None:
-        current = self._phases.get(phase)
-        if current is None or name not in current.holder:
+        current = self._phase
+        if current is None or current.instruct.phase != phase or name not in current.holder:
             return
         worker = current.holder[name]
         held = self._verdicts.get(worker, Settle(phase))
@@ -196,9 +203,9 @@ class LocalWire:
             return [StopAsked(str(outcome.error))]
         if outcome.error is not None:
             raise outcome.error
-        phase = self._phases.get(outcome.job.phase)
-        if phase is None:
-            return []  # cancelled meanwhile
+        phase = self._phase
+        if phase is None or phase.instruct.phase != outcome.job.phase:
+            return []  # of a phase that was given up
         events: list[Event] = []
         for reply in outcome.replies:
             if reply.name == EVALUATOR:

@@ -129,13 +129,14 @@ class Worker:
         if self._open is None or self._open.phase != job.phase:
             self._open = _Open(job.phase, contract, zero(contract), {})
         draw = setup.draw.at("train", round=job.round, client=name)
-        update = train_update(
+        message = train_update(
             setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw
         )
+        update = setup.chain.decode(message)
         refused = accept(contract, update)
         if not refused:
             self._open.pending[name] = update
-        return Reply(name, update_digest(update), update.weight, update.metrics, refused)
+        return Reply(name, update_digest(message), update.weight, update.metrics, refused)
 
     def _evaluate(self, job: Job, name: str) -> Reply:
         setup = self._setup
