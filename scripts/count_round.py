@@ -91,14 +91,10 @@ def one_round() -> None:
     """One round of the digits, on one worker, which is this process."""
     from ciranda.cli.app import main
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        contextlib.suppress(SystemExit),
-    ):
-        sys.argv = ["ciranda", "run", "digits", "--set", "rounds.num-rounds=1", "--workers", "1", "--json", "--out", f"{folder}/run"]
-        main()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        status = main(["run", "digits", "--set", "rounds.num-rounds=1", "--workers", "1", "--json", "--quiet", "--out", f"{folder}/run"])
+    if status:
+        raise SystemExit(status)
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ def import_seconds() -> float:
 
 def help_seconds() -> float:
     """Seconds of the whole command, the interpreter's start included."""
-    code = "import sys; from ciranda.cli.app import main; sys.argv = ['ciranda', '--help']; sys.exit(main())"
+    code = "import sys; from ciranda.cli.app import main; sys.exit(main(['--help']))"
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return time.perf_counter() - start

@@ -99,6 +99,7 @@ def _tests(node: ast.AST, prefix: str) -> Iterator[str]:
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + child.name
         elif isinstance(child, ast.ClassDef):
+            yield prefix + child.name
             yield from _tests(child, f"{prefix}{child.name}::")
 
 
