@@ -58,6 +58,7 @@ def refusal(text: str, *overrides: str) -> str:
         (BASE + '[stop]\nmetric = "clients.loss"\ntarget = 0.1', 4, ["never measured", "'server'"]),
         (BASE + '[stop]\nmetric = "train.accuracy"\npatience = 2', 4, ["use 'train.loss'"]),
         (BASE + '[data]\ncsv = "a.csv"', 3, ["data.target is needed"]),
+        (BASE + "[data]\ntest-fraction = 0.1", 4, ["data.test-fraction goes with data.csv"]),
         (BASE + '[data]\ntarget = "y"', 4, ["data.target goes with data.csv"]),
         (BASE + 'name = "a/b"', 3, ["experiment.name", "no '/'"]),
         (BASE + "seed = -1", 3, ["experiment.seed is -1"]),
@@ -119,15 +120,15 @@ def test_a_wrong_override_is_named_instead_of_a_line() -> None:
     ],
 )
 def test_an_override_that_is_no_number_is_text(text: str, value: str) -> None:
-    assert loads(BASE + '[data]\nroot = "/r"', "x", [f"data.root={text}"]).data.root == str((Path.cwd() / value).resolve())
+    assert loads(BASE + '[data]\ncsv = "a.csv"', "x", [f"data.target={text}"]).data.target == value
 
 
 def test_resolve_knows_files_presets_tasks_and_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "exp.toml").write_text('[experiment]\ntask = "my_task.py:Digits"\n[data]\nroot = "data"\n')
+    (tmp_path / "exp.toml").write_text('[experiment]\ntask = "my_task.py:Digits"\n[data]\ncsv = "a.csv"\ntarget = "y"\n')
     experiment = resolve(str(tmp_path / "exp.toml"))
     assert experiment.experiment.task == f"{tmp_path}/my_task.py:Digits"
     assert experiment.experiment.name == "my_task"
-    assert experiment.data.root == str(tmp_path / "data")
+    assert experiment.data.csv == str(tmp_path / "a.csv")
     assert resolve("digits").experiment.name == "digits"
     monkeypatch.chdir(tmp_path)
     assert resolve("my_task.py").experiment.task == f"{tmp_path}/my_task.py"

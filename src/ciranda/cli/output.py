@@ -14,7 +14,12 @@ SHOWN_NAMES = 5
 
 def heading(name: str, seed: int, start: Mapping[str, Any]) -> str:
     """What begins."""
-    return say("run.start", name=name, rounds=start["rounds"], clients=f"{start['clients']:,}", seed=seed)
+    rounds, clients = _count("round", start["rounds"]), _count("client", start["clients"])
+    return f"{name}: {rounds}, {clients}, {say('run.seed', seed=seed)}"
+
+
+def _count(what: str, number: int) -> str:
+    return say(f"count.{what}") if number == 1 else say(f"count.{what}s", count=f"{number:,}")
 
 
 def main_metrics(row: Mapping[str, Any]) -> dict[str, float]:
@@ -40,8 +45,8 @@ def round_line(row: Mapping[str, Any], rounds: int) -> str:
     parts = [f"{say('run.round')} {row['round']:>{width}}/{rounds}"]
     if metrics := main_metrics(row):
         parts.append(metrics_text(metrics))
-    parts.append(say("run.client") if count == 1 else say("run.clients", count=count))
-    parts.append(say("run.seconds", seconds=f"{row.get('seconds', 0.0):.1f}"))
+    parts.append(_count("client", count))
+    parts.append(seconds_text(row.get("seconds", 0.0)))
     if refused := row.get("refused"):
         parts.append(say("run.refused", names=_names(refused)))
     return "  ".join(parts)
@@ -51,8 +56,7 @@ def result_lines(result: Mapping[str, Any], folder: str) -> list[str]:
     """How a run ended, where it lies, and what can be done with it. `result` is the content of result.json."""
     rounds = result["rounds"]
     state = say(f"run.{result['state']}") if f"run.{result['state']}" in TEXTS else str(result["state"])
-    after = say("run.one-round") if rounds == 1 else say("run.rounds", rounds=rounds)
-    lines = [f"{state} {after}: {reason_text(str(result['stop_reason']))}"]
+    lines = [f"{state} {say('run.after', rounds=_count('round', rounds))}: {reason_text(str(result['stop_reason']))}"]
     if metrics := main_metrics(result):
         lines.append(metrics_text(metrics))
     if digest := result.get("model_sha256"):
@@ -76,6 +80,13 @@ def reason_text(reason: str) -> str:
 def stopped_by_interrupt(result: Mapping[str, Any]) -> bool:
     """Whether the run ended by Ctrl-C."""
     return str(result["stop_reason"]) == "stop-asked:ctrl-c"
+
+
+def seconds_text(seconds: float) -> str:
+    """`43 ms`, `1.7 s`, `240 s`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:,.0f} s"
 
 
 def bytes_text(count: float) -> str:

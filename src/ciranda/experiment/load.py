@@ -133,7 +133,7 @@ def _python_task(task: str, folder: Path) -> str:
 
 def _anchor_paths(table: Mapping[str, Any], folder: Path, origin: Origin) -> None:
     """Make the paths of a file absolute: those it holds from its own folder, those given by option from the current one."""
-    for section, key in (("experiment", "task"), ("data", "root"), ("data", "csv")):
+    for section, key in (("experiment", "task"), ("data", "csv")):
         keys = table.get(section)
         value = keys.get(key) if isinstance(keys, dict) else None
         if not isinstance(keys, dict) or not isinstance(value, str) or not value:

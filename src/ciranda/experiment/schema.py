@@ -71,9 +71,8 @@ class ExperimentSection(Section):
 
 
 class DataSection(Section):
-    """[data]: where the data is, for tasks that read a folder of data sets or a CSV file."""
+    """[data]: a CSV file, for the task "csv": which column to predict, and which says whose row it is."""
 
-    root: str | None = None
     csv: str | None = None
     target: str | None = None
     client_column: str | None = None
@@ -83,7 +82,7 @@ class DataSection(Section):
     def _check(self) -> Self:
         if self.csv is not None and self.target is None:
             raise problem("is needed with data.csv: the column to predict.", "target")
-        for key in ("target", "client_column"):
+        for key in ("target", "client_column", "test_fraction"):
             if self.csv is None and getattr(self, key) is not None:
                 raise problem("goes with data.csv, which is not given.", kebab(key))
         return self
@@ -165,7 +164,7 @@ class ClientSection(Section):
 
     local_epochs: Whole = 1
     batch_size: Whole = 32
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: Positive = 0.01
     momentum: Share = 0.0
     weight_decay: NotNegative = 0.0
