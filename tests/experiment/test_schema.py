@@ -120,7 +120,16 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
             ]
         )
     )
-    data = draw(st.sampled_from([{}, {"root": "/data"}, {"csv": "/a b.csv", "target": 'y\x7f"é'}, {"test-fraction": 0.25}]))
+    data = draw(
+        st.sampled_from(
+            [
+                {},
+                {"csv": "/a", "target": "y"},
+                {"csv": "/a b.csv", "target": 'y\x7f"é'},
+                {"csv": "/a", "target": "y", "test-fraction": 0.25},
+            ]
+        )
+    )
     strategy = draw(
         st.sampled_from([{}, {"name": "fedavg"}, {"name": "fedprox", "proximal-mu": draw(st.sampled_from([1, 0.01, 1e-7, 1e16]))}])
     )
