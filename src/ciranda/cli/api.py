@@ -103,6 +103,15 @@ def resume(out: str | Path, what: Task | TorchTask | None = None, *, workers: in
     return Run(folder, result, task or compose.task_of(experiment))
 
 
+def replay(out: str | Path, into: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False) -> Run:
+    """Run the experiment of `out` again into `into`, with exactly the clients that were counted: the same model on the same recipe."""
+    experiment = compose.experiment_of(Path(out))
+    task = as_task(what) if what is not None else compose.task_of(experiment)
+    with Display(sys.stdout, experiment.experiment.name, experiment.experiment.seed, quiet=quiet) as on_event:
+        result = compose.replay(Path(out), Path(into), workers=workers, on_event=on_event, task=task)
+    return Run(Path(into), result, task)
+
+
 def open_run(out: str | Path, what: Task | TorchTask | None = None) -> Run:
     """A run that is over, from its folder. Raises Missing, or DataError if its result cannot be read."""
     folder = Path(out)

@@ -19,11 +19,12 @@ CirandaError
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import re
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
-_LIBRARY = str(Path(os.__file__).resolve().parent)
+# Installed packages, the standard library (on Windows too), what is frozen into the interpreter, and this package.
+_NOT_THE_USERS = re.compile(
+    r"[\\/](site-packages|dist-packages|lib[\\/]python3[^\\/]*|Lib)[\\/]|^<frozen|[\\/]ciranda[\\/](core|tasks|runtimes|cli)[\\/]"
+)
 
 
 class CirandaError(Exception):
@@ -120,7 +121,7 @@ def blame(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None:
         filename = frame.tb_frame.f_code.co_filename
-        if "site-packages" not in filename and not filename.startswith((_PACKAGE, _LIBRARY, "<frozen")):
+        if not _NOT_THE_USERS.search(filename):
             place = f"{filename}, line {frame.tb_lineno}"
         frame = frame.tb_next
     return place
