@@ -34,6 +34,11 @@ def test_fixed_rounds_once_to_the_nearest(value: float, bits: int) -> None:
     assert fixed(value, bits) == round(Fraction(value) * 2**bits)
 
 
+@pytest.mark.parametrize(("halves", "whole"), [(1, 0), (3, 2), (5, 2), (-1, 0), (-3, -2), (-5, -2)])
+def test_fixed_rounds_ties_to_even(halves: int, whole: int) -> None:
+    assert fixed(halves * 2.0**-25) == whole
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float32("nan")])
 def test_a_loss_that_is_no_number_is_refused(value: float) -> None:
     with pytest.raises(DivergedError, match="finite") as caught:
@@ -190,6 +195,14 @@ def test_regression_is_safe_at_zero() -> None:
     assert wrong == {"mse": 1.0, "rmse": 1.0, "nrmse": 0.0, "mae": 1.0, "mape": 0.0, "smape": 2.0, "r2": 0.0}
     constant = summarise(regression(np.asarray([0.1, 0.3]), np.asarray([0.2, 0.2])))
     assert constant["r2"] == 0.0
+
+
+def test_the_sign_of_targets_does_not_matter_for_relative_errors() -> None:
+    truth, guess = np.asarray([-2.0, 4.0, -1.0]), np.asarray([-1.0, 5.0, 1.0])
+    found = summarise(regression(guess, truth))
+    assert found["mape"] == pytest.approx(reference.mean_absolute_percentage_error(truth, guess))
+    assert found["smape"] == pytest.approx((2 / 3 + 2 / 9 + 2) / 3)
+    assert found["nrmse"] == pytest.approx(math.sqrt(2) / (7 / 3))
 
 
 def test_predictions_too_large_to_square_are_divergence() -> None:

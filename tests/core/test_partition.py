@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ciranda.core.errors import DataError, ExperimentError
@@ -169,6 +169,17 @@ def test_pathological_clients_of_a_class_share_it_evenly() -> None:
     assert counts.sum(axis=0).tolist() == [95] * 10
 
 
+def test_a_class_is_shuffled_before_it_is_cut() -> None:
+    """Scans of one class often lie in the order in which they were taken: writer by writer, day by day."""
+    labels = np.repeat([0, 1], 50)
+    cases: dict[str, dict[str, Any]] = {"pathological": {"classes_per_client": 1}, "dirichlet": {"alpha": 1e3}}
+    for name, params in cases.items():
+        first = partition(name, labels, 4, DRAW, **params).of(0)
+        zeros = first[first < 50]
+        assert len(zeros) > 5
+        assert np.ptp(zeros) > len(zeros) - 1
+
+
 def test_classes_may_be_any_labels() -> None:
     labels = np.asarray(["setosa", "virginica", "versicolor"] * 20)
     result = partition("pathological", labels, 3, DRAW, classes_per_client=1)
@@ -322,8 +333,12 @@ def test_a_million_clients_fit_in_100_megabytes(name: str, params: dict[str, Any
     assert "per_client" not in result.manifest(labels)
 
 
-@given(st.integers(0, 60), st.floats(0, 0.5), st.floats(0, 0.49), st.integers())
+@example(1, 0.0, 0.9, 0)
+@example(1, 0.9, 0.0, 0)
+@example(2, 0.45, 0.5, 0)
+@given(st.integers(0, 60), st.floats(0, 1), st.floats(0, 1), st.integers())
 def test_a_split_keeps_every_example_once(n: int, validation: float, test: float, seed: int) -> None:
+    assume(validation + test < 1)
     index = np.arange(n) * 3 + 1
     parts = split(index, Draw(seed), validation, test)
     assert np.array_equal(np.sort(np.concatenate(parts)), index)

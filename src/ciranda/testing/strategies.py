@@ -91,6 +91,8 @@ class StrategyLaws:
     def test_the_model_keeps_its_signature(self) -> None:
         for round, (_, model) in enumerate(self._history()):
             Signature.of(example_model()).check(model, f"the model after round {round}")
+            for name, tensor in model.items():
+                assert isinstance(tensor, np.ndarray), f"'{name}' is a {type(tensor).__name__} after round {round}, not an array"
 
     def test_equal_inputs_give_equal_bits(self) -> None:
         assert _digests(self._history()) == _digests(self._history()), "a second run differs: something is hidden in the strategy"
