@@ -36,5 +36,5 @@ def test_the_server_does_what_fedavg_does() -> None:
 
 @pytest.mark.parametrize("mu", [-0.1, math.nan, math.inf, "0.1", None, True])
 def test_an_impossible_pull_is_refused(mu: Any) -> None:
-    with pytest.raises(ExperimentError, match="proximal_mu"):
+    with pytest.raises(ExperimentError, match="proximal-mu"):
         FedProx(proximal_mu=mu)

@@ -23,7 +23,7 @@ def test_an_unknown_strategy_names_the_known_ones() -> None:
     assert "fedprox" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "hint"), [("fedavg", "none"), ("fedprox", "proximal_mu")])
+@pytest.mark.parametrize(("name", "hint"), [("fedavg", "none"), ("fedprox", "proximal-mu")])
 def test_an_unknown_parameter_names_the_known_ones(name: str, hint: str) -> None:
     with pytest.raises(ExperimentError, match=r"'mu'") as caught:
         make(name, mu=1.0)

@@ -97,11 +97,11 @@ def partition(name: str, labels: NDArray[Any], clients: int, draw: Draw, *, grou
 def _check_parameters(name: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
-        allowed = f"It takes: {', '.join(known)}." if known else "It takes none."
-        raise ExperimentError(f"The partitioner '{name}' has no parameter '{unknown[0]}'.", hint=allowed)
+        allowed = f"It takes: {', '.join(map(_key, known))}." if known else "It takes none."
+        raise ExperimentError(f"The partitioner '{name}' has no parameter '{_key(unknown[0])}'.", hint=allowed)
     for parameter, default in known.items():
         if default is Parameter.empty and parameter not in given:
-            raise ExperimentError(f"The partitioner '{name}' needs the parameter '{parameter}'.")
+            raise ExperimentError(f"The partitioner '{name}' needs the parameter '{_key(parameter)}'.")
 
 
 def _deal(order: Index, owners: Index, sizes: Index, clients: int) -> Partition:
@@ -132,7 +132,9 @@ def _dirichlet(
 ) -> Pieces:
     """Each class is cut in proportions drawn from Dirichlet(alpha, ..., alpha) (Hsu et al., arXiv:1909.06335)."""
     if not (_is_number(alpha) and 0 < alpha < math.inf):
-        raise ExperimentError(f"alpha is {alpha}; it must be a number above 0.", hint="Small is unlike (0.1), large is alike (100).")
+        raise ExperimentError(
+            f"federation.alpha is {alpha}; it must be a number above 0.", hint="Small is unlike (0.1), large is alike (100)."
+        )
     _check_count("min_partition_size", min_partition_size, 1, len(labels) // clients, "examples per client")
     order, class_sizes = _by_class(labels, draw)
     best = -1
@@ -212,7 +214,8 @@ def _assigned(draw: Draw, clients: int, classes: int, k: int, mode: str) -> Inde
     if mode == "random":
         return _distinct(draw.at("classes"), clients, classes, k)
     raise ExperimentError(
-        f"class_assignment_mode is {mode!r}; there is no such mode.", hint="Choose 'first-deterministic', 'deterministic' or 'random'."
+        f"federation.class-assignment-mode is {mode!r}; there is no such mode.",
+        hint="Choose 'first-deterministic', 'deterministic' or 'random'.",
     )
 
 
@@ -250,13 +253,18 @@ def _distinct(draw: Draw, rows: int, population: int, k: int) -> NDArray[np.int6
     return chosen
 
 
+def _key(parameter: str) -> str:
+    """As an experiment file spells it."""
+    return parameter.replace("_", "-")
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_count(name: str, value: object, low: int, high: int, what: str) -> None:
     if not (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
-        raise ExperimentError(f"{name} is {value!r}; it must be a whole number from {low} to {high}, the {what}.")
+        raise ExperimentError(f"federation.{_key(name)} is {value!r}; it must be a whole number from {low} to {high}, the {what}.")
 
 
 PARTITIONERS: Mapping[str, Partitioner] = {

@@ -26,8 +26,8 @@ def make(name: str, **params: Any) -> Strategy:
     if kind is None:
         raise ExperimentError(f"There is no strategy '{name}'.", hint=f"Choose one of: {', '.join(STRATEGIES)}.")
     known = [each.name for each in fields(kind)]
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        allowed = f"It takes: {', '.join(known)}." if known else "It takes none."
-        raise ExperimentError(f"The strategy '{name}' has no parameter '{unknown[0]}'.", hint=allowed)
+    for parameter in sorted(set(params) - set(known)):
+        # As an experiment file spells them.
+        takes = ", ".join(known).replace("_", "-") or "none"
+        raise ExperimentError(f"The strategy '{name}' has no parameter '{parameter.replace('_', '-')}'.", hint=f"It takes: {takes}.")
     return kind(**params)

@@ -33,7 +33,7 @@ class FedProx:
     def __post_init__(self) -> None:
         number = isinstance(self.proximal_mu, int | float) and not isinstance(self.proximal_mu, bool)
         if not (number and 0 <= self.proximal_mu < math.inf):
-            raise ExperimentError(f"proximal_mu is {self.proximal_mu!r}; it must be a number from 0 up.", hint="Start with 0.01.")
+            raise ExperimentError(f"strategy.proximal-mu is {self.proximal_mu!r}; it must be a number from 0 up.", hint="Start with 0.01.")
 
     def client_settings(self, settings: ClientSettings) -> ClientSettings:
         return replace(settings, proximal_mu=float(self.proximal_mu))
