@@ -194,7 +194,11 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         with self._explained():
-            self._recognise()  # before anything is changed in a file that may be somebody else's
+            # In one transaction, lest another process complete the store between two looks; and before anything is
+            # changed in a file that may be somebody else's.
+            self._db.execute("BEGIN")
+            self._recognise()
+            self._db.execute("COMMIT")
             self._enter_wal_mode()
             self._db.execute("PRAGMA synchronous = FULL")
         with self._write() as db:
