@@ -294,6 +294,7 @@ class World:
                 break
             elif self.state.deadline in self.deadlines:
                 self.feed(DeadlinePassed(self.state.deadline))
+                assert self.stored != before, f"a deadline passes and nothing comes of it: {self.stored}"
             else:
                 raise AssertionError(f"nothing can happen any more: {self.stored}")
         else:
