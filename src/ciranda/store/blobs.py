@@ -31,10 +31,11 @@ class BlobFolder:
         make_folder(folder)
         self._folder = folder
         self._exclusive = exclusive
-        self._trusted: dict[str, Stamp] = {}
+        self._trusted: dict[str, Stamp] = {}  # read through, and found whole
+        self._durable: dict[str, Stamp] = {}  # known to survive a power cut
 
     def put(self, chunks: Iterable[Chunk]) -> str:
-        """Store a blob and return its digest; costs a hash and one folder sync when it is there already."""
+        """Store a blob and return its digest; costs no more than a hash when this object has stored it before."""
         sha = hashlib.sha256()
         rest = iter(chunks)
         held: list[Chunk] = []
@@ -79,6 +80,7 @@ class BlobFolder:
                     if name not in wanted and _DIGEST.fullmatch(name):
                         os.unlink(self._folder / name)
                         self._trusted.pop(name, None)
+                        self._durable.pop(name, None)
                         removed += 1
             remove_abandoned(self._folder)
         except OSError as error:
@@ -103,8 +105,9 @@ class BlobFolder:
         file.sync()
         with self._exclusive():
             file.rename(path)
-            self._trusted[digest] = _stamp(path.stat())
+            stamp = self._trusted[digest] = _stamp(path.stat())
         sync_folder(self._folder)
+        self._durable[digest] = stamp
         return digest
 
     def _keeps(self, digest: str) -> bool:
@@ -115,9 +118,12 @@ class BlobFolder:
                     intact = self._intact(stream, digest)
             except OSError:
                 return False
-        if intact:
+        if not intact:
+            return False
+        if self._durable.get(digest) != self._trusted[digest]:
             sync_folder(self._folder)  # whoever wrote it may have been killed before this
-        return intact
+            self._durable[digest] = self._trusted[digest]
+        return True
 
     def _intact(self, stream: BinaryIO, digest: str) -> bool:
         stamp = _stamp(os.fstat(stream.fileno()))
