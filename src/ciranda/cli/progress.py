@@ -17,6 +17,7 @@ from ciranda.cli.output import heading, main_metrics, metrics_text, round_line
 
 logger = logging.getLogger("ciranda.run")
 TRAINING_SHARE = 0.9  # of a round's time; evaluation takes the rest
+REFRESH_S = 0.1
 
 
 class Display:
@@ -34,6 +35,7 @@ class Display:
         self._bar: Any = None
         self._task: Any = None
         self._metrics = ""
+        self._refreshed = 0.0
 
     def __enter__(self) -> Self:
         if not self._quiet and self._stream.isatty():
@@ -74,9 +76,13 @@ class Display:
         self._advance(int(row["round"]))
 
     def _advance(self, done: float) -> None:
-        if self._bar is not None and self._task is not None:
-            left = clock_text(self._eta.remaining(done, time.monotonic()))
-            self._bar.update(self._task, completed=done, left=say("run.left", time=left), metrics=self._metrics)
+        if self._bar is None or self._task is None:
+            return
+        now = time.monotonic()
+        due = now - self._refreshed >= REFRESH_S
+        self._refreshed = now if due else self._refreshed
+        left = say("run.left", time=clock_text(self._eta.remaining(done, now)))
+        self._bar.update(self._task, completed=done, left=left, metrics=self._metrics, refresh=due)
 
     def _line(self, text: str) -> None:
         if self._quiet:
@@ -98,4 +104,6 @@ def _bar(stream: TextIO) -> Any:
         TextColumn("{task.fields[metrics]}"),
         console=Console(file=stream, soft_wrap=True),
         transient=True,
+        # No thread that redraws: worker processes are forked while the bar is up.
+        auto_refresh=False,
     )
