@@ -128,7 +128,9 @@ def on_round(number: int, act: Callable[[], None]) -> Callable[[Row], None]:
     return lambda row: act() if row["event"] == "round" and row["round"] == number else None
 
 
-@pytest.mark.parametrize(("workers", "sent", "by"), [(1, signal.SIGINT, "ctrl-c"), (2, signal.SIGINT, "ctrl-c"), (2, signal.SIGTERM, "sigterm")])
+@pytest.mark.parametrize(
+    ("workers", "sent", "by"), [(1, signal.SIGINT, "ctrl-c"), (2, signal.SIGINT, "ctrl-c"), (2, signal.SIGTERM, "sigterm")]
+)
 def test_a_signal_leaves_a_whole_result_that_resumes_to_the_same_model(
     tmp_path: Path, unbroken: Result, workers: int, sent: signal.Signals, by: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.progress import Display
 from ciranda.cli.result import Result, read_result
 from ciranda.core.errors import ExperimentError
-from ciranda.core.task import Array, Arrays, Task
 from ciranda.core.strategies import STRATEGIES
+from ciranda.core.task import Array, Arrays, Task
 from ciranda.experiment.explain import Origin
 from ciranda.experiment.load import check, resolve
 from ciranda.experiment.names import kebab, nearest, parameters
@@ -22,10 +23,25 @@ from ciranda.experiment.schema import Experiment
 from ciranda.tasks.user import as_task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ciranda.tasks.torch_task import TorchTask
 
 Setting = str | bool | int | float
+_PRECEDENCE = ("client", "federation", "rounds", "experiment", "strategy", "evaluate", "stop", "privacy", "data")
 _DEFAULTS = tuple(Experiment(experiment={"task": "any"}))  # type: ignore[arg-type]
+
+
+class Drawing:
+    """A matplotlib `figure` that a notebook shows whatever backend is chosen."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    def _repr_png_(self) -> bytes:
+        png = BytesIO()
+        self.figure.savefig(png, format="png")
+        return png.getvalue()
 
 
 class Run:
@@ -39,7 +55,10 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """One dict a round: {"round": 1, "server.accuracy": 0.93, "train.loss": ...}; `pandas.DataFrame(run.metrics)` is a table."""
         return [
-            {"round": row["round"], **{f"{group}.{name}": value for group, values in row["metrics"].items() for name, value in values.items()}}
+            {
+                "round": row["round"],
+                **{f"{group}.{name}": value for group, values in row["metrics"].items() for name, value in values.items()},
+            }
             for row in self._folder.rows()
         ]
 
@@ -52,14 +71,16 @@ class Run:
         """Class probabilities, shape (n, classes), or predicted targets, for raw inputs as the task's data has them."""
         return self._task.predict(self.model, x)
 
-    def plot(self) -> Any:
-        """The curves of the run as a matplotlib Figure."""
+    def plot(self) -> Drawing:
+        """The curves of the run; a notebook shows them. Raises MissingExtra without matplotlib."""
         from ciranda.cli.plots import figure
 
-        return figure(self._folder.rows())
+        return Drawing(figure(self._folder.rows()))
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{group} {name} {value:.4f}" for group, metrics in self.result.metrics.items() for name, value in metrics.items())
+        values = ", ".join(
+            f"{group} {name} {value:.4f}" for group, metrics in self.result.metrics.items() for name, value in metrics.items()
+        )
         return f"Run({self.result.state}: {self.result.stop_reason}; {self.result.rounds} rounds; {values}; in {self.out})"
 
 
@@ -73,7 +94,8 @@ def run(
         out: the run's folder; by default runs/NAME-001, the first number that is free.
         workers: worker processes; by default one per core.
         settings: keys of an experiment file in snake case: clients=20, num_rounds=5, learning_rate=0.1, strategy="fedprox",
-            proximal_mu=0.1, partitioner="dirichlet", alpha=0.5. A key that two sections have is written section__key.
+            proximal_mu=0.1, partitioner="dirichlet", alpha=0.5. Where two sections have a key, batch_size is the clients' and
+            test_fraction the federation's; section__key, such as evaluate__batch_size, names any.
 
     Raises:
         ExperimentError: a setting is unknown or impossible. CirandaError: what ended the run.
@@ -81,7 +103,9 @@ def run(
     placed = place(settings)
     task: Task | None = None
     if isinstance(what, str):
-        experiment = resolve(what, [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()])
+        experiment = resolve(
+            what, [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()]
+        )
     else:
         task = as_task(what)
         own = {"task": f"python:{task.name}", "name": task.name}
@@ -92,7 +116,9 @@ def run(
     return Run(folder, result, task or compose.task_of(experiment))
 
 
-def resume(out: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False, **settings: Setting) -> Run:
+def resume(
+    out: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False, **settings: Setting
+) -> Run:
     """Go on with the run in `out`; `what` is the task again if it was a Python object; `num_rounds=20` and the like extend the run."""
     folder = Path(out)
     task = as_task(what) if what is not None else None
@@ -103,7 +129,9 @@ def resume(out: str | Path, what: Task | TorchTask | None = None, *, workers: in
     return Run(folder, result, task or compose.task_of(experiment))
 
 
-def replay(out: str | Path, into: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False) -> Run:
+def replay(
+    out: str | Path, into: str | Path, what: Task | TorchTask | None = None, *, workers: int | None = None, quiet: bool = False
+) -> Run:
     """Run the experiment of `out` again into `into`, with exactly the clients that were counted: the same model on the same recipe."""
     experiment = compose.experiment_of(Path(out))
     task = as_task(what) if what is not None else compose.task_of(experiment)
@@ -120,7 +148,7 @@ def open_run(out: str | Path, what: Task | TorchTask | None = None) -> Run:
 
 
 def place(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
-    """Snake-case settings as sections of an experiment file. Raises ExperimentError for a key that no section, or more than one, has."""
+    """Snake-case settings as sections of an experiment file. Raises ExperimentError for a key that no section has."""
     sections = {name: [kebab(field) for field in type(section).model_fields] for name, section in _DEFAULTS}
     strategy = settings.get("strategy", "fedavg")
     if strategy in STRATEGIES:
@@ -131,13 +159,10 @@ def place(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
         key = kebab(key)
         if given == "strategy":
             section, key = "strategy", "name"
-        homes = [section] if section else [name for name, keys in sections.items() if key in keys]
-        if len(homes) != 1:
+        homes = [section] if section else [name for name in _PRECEDENCE if key in sections[name]]
+        if not homes:
             every = [key for keys in sections.values() for key in keys]
-            raise ExperimentError(
-                f"ciranda.run: no section has a key '{given}'{nearest(given, every)}" if not homes
-                else f"ciranda.run: {' and '.join(homes)} each have '{given}': write {homes[0]}__{given} or {homes[1]}__{given}."
-            )
+            raise ExperimentError(f"ciranda.run: no section has a key '{given}'{nearest(given, every)}")
         table.setdefault(homes[0], {})[key] = value
     return table
 

@@ -298,7 +298,16 @@ class _Session:
 
     def finish(self, state: State, model: Arrays | None, reason: str, probes: list[str]) -> Result:
         """Write the result; the model too when the run came to an end of its own."""
-        result = make_result(state, self._rows, reason, probes, self._assembly.experiment, {**_versions(), **recipe(self._assembly.task)}, str(self._folder.path), failed=model is None)
+        result = make_result(
+            state,
+            self._rows,
+            reason,
+            probes,
+            self._assembly.experiment,
+            {**_versions(), **recipe(self._assembly.task)},
+            str(self._folder.path),
+            failed=model is None,
+        )
         if model is not None:
             self._folder.write(self._folder.model, encode(model, {"model_sha256": result.model_sha256, "format": "pt"}))
             self._folder.write(self._folder.card, model_card(result, self._assembly.experiment))

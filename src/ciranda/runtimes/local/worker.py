@@ -129,9 +129,7 @@ class Worker:
         if self._open is None or self._open.phase != job.phase:
             self._open = _Open(job.phase, contract, zero(contract), {})
         draw = setup.draw.at("train", round=job.round, client=name)
-        message = train_update(
-            setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw
-        )
+        message = train_update(setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw)
         update = setup.chain.decode(message)
         refused = accept(contract, update)
         if not refused:

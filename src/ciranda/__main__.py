@@ -1,0 +1,5 @@
+"""`python -m ciranda` is `ciranda`."""
+
+from ciranda.cli.app import main
+
+main()
