@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciranda.core.errors import ExperimentError
 from ciranda.experiment.load import dump, load, loads, resolve
@@ -181,3 +183,33 @@ def test_loading_does_not_depend_on_the_folder_of_a_resolved_file(tmp_path: Path
     experiment = load(tmp_path / "exp.toml")
     monkeypatch.chdir("/")
     assert loads(dump(experiment), "resolved", folder=Path("/usr")) == experiment
+
+
+scraps = st.sampled_from(
+    [
+        "[rounds]",
+        "[experiment]",
+        "num-rounds = 3",
+        'task = "digits-mlp"',
+        "x = [",
+        "[1, 2]",
+        "]",
+        '"""',
+        "a.b = {c = 1}",
+        "[[s]]",
+        "'",
+        "# note",
+        "= 3",
+    ]
+)
+
+
+@given(st.lists(st.one_of(scraps, st.text(max_size=8)), max_size=8))
+def test_no_text_whatever_is_an_inner_error(lines: list[str]) -> None:
+    try:
+        loaded = loads("\n".join(lines), "f.toml")
+    except ExperimentError as error:
+        message = str(error)
+    else:
+        message = f"f.toml {loaded.experiment.task}"
+    assert message.startswith("f.toml")

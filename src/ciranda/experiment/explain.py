@@ -54,7 +54,7 @@ def explain(error: ValidationError, origin: Origin) -> ExperimentError:
 def _line(details: ErrorDetails, origin: Origin) -> str:
     context = details.get("ctx", {})
     path = (*(str(part) for part in details["loc"]), *context.get("key", ()))
-    return f"{origin.place(path)}: {_subject(path)}{_finding(details, path, context)}"
+    return _printable(f"{origin.place(path)}: {_subject(path)}{_finding(details, path, context)}")
 
 
 def _subject(path: tuple[str, ...]) -> str:
@@ -113,6 +113,11 @@ def _keys(path: tuple[str, ...]) -> list[str]:
 def _choices(expected: str) -> list[str]:
     """Pydantic says "'a', 'b' or 'c'"."""
     return [word.strip("' ") for word in expected.replace(" or ", ", ").split(", ")]
+
+
+def _printable(text: str) -> str:
+    """The same on one line: control characters are written as escapes."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _show(value: Any) -> str:

@@ -21,8 +21,8 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
         if closing:
             closing = "" if closing in line else closing
             continue
-        if header := _HEADER.match(line):
-            section = _path(header["key"])
+        if (header := _HEADER.match(line)) and (path := _path(header["key"])):
+            section = path
             found.setdefault(section, number)
         elif entry := _KEY.match(line):
             path = (*section, *_path(entry["key"]))
@@ -35,7 +35,11 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _path(key: str) -> tuple[str, ...]:
-    table = tomllib.loads(f"{key} = 0")
+    """The parts of a dotted key; () for what only looks like a key, such as a line of a list."""
+    try:
+        table = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return ()
     path: list[str] = []
     while isinstance(table, dict):
         name, table = next(iter(table.items()))
