@@ -31,16 +31,17 @@ def predict(name: str, what: str, *, json: bool = False) -> None:
     data = task.data()
     rows = read_table(experiment.data)[1].read if experiment.data.csv is not None else None
     inputs = read_inputs(what, data, rows)
-    answers = _answers(inputs, compose.predict(folder, inputs.x, task), data)
+    found = answers(inputs, compose.predict(folder, inputs.x, task), data)
     if json:
-        print(jsonlib.dumps(answers, ensure_ascii=False))
+        print(jsonlib.dumps(found, ensure_ascii=False))
         return
-    for answer in answers:
-        print(_line(answer))
+    for answer in found:
+        print(line(answer))
 
 
-def _answers(inputs: Inputs, predicted: Array, data: FederatedData) -> list[dict[str, Any]]:
-    answers: list[dict[str, Any]] = []
+def answers(inputs: Inputs, predicted: Array, data: FederatedData) -> list[dict[str, Any]]:
+    """What is told of each input: its class and all probabilities, or its value; the true target where it is known."""
+    found: list[dict[str, Any]] = []
     for row, name in enumerate(inputs.names):
         if data.classes:
             probabilities = {label: round(float(p), 6) for label, p in zip(data.classes, predicted[row], strict=True)}
@@ -50,11 +51,12 @@ def _answers(inputs: Inputs, predicted: Array, data: FederatedData) -> list[dict
         if inputs.truth is not None:
             truth = inputs.truth[row]
             answer["true"] = data.classes[int(truth)] if data.classes else np.asarray(truth, np.float64).tolist()
-        answers.append(answer)
-    return answers
+        found.append(answer)
+    return found
 
 
-def _line(answer: dict[str, Any]) -> str:
+def line(answer: dict[str, Any]) -> str:
+    """One answer for a reader: the likeliest class first, or the value."""
     parts = [f"{answer['input']}:"]
     if "class" in answer:
         ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:SHOWN]
