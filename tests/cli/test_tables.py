@@ -20,8 +20,8 @@ def write(path: Path, *, rows: int = 200) -> str:
     lines = ["size,colour,constant,owner,price,dear"]
     for _ in range(rows):
         size, colour = generator.uniform(1000, 3000), generator.choice(["red", "blue"])
-        price = 0.01 * size + (5.0 if colour == "red" else 0.0)
-        lines.append(f"{size:.2f},{colour},3,{generator.choice(['a', 'b', 'c'])},{price:.4f},{'yes' if price > 22 else 'no'}")
+        price = 10_000 + 0.01 * size + (5.0 if colour == "red" else 0.0)
+        lines.append(f"{size:.2f},{colour},3,{generator.choice(['a', 'b', 'c'])},{price:.4f},{'yes' if price > 10_022 else 'no'}")
     path.write_text("\n".join(lines) + "\n")
     return str(path)
 
