@@ -44,7 +44,7 @@ def test_a_number_is_regressed_and_found(tmp_path: Path) -> None:
     loaded = task.data()
     assert task.kind == "regression"
     assert len(loaded.test) == 50
-    trained = task.train(task.initial(Draw(1)), loaded.train, ClientSettings(200, 16, learning_rate=0.05), Draw(2))
+    trained = task.train(task.initial(Draw(1)), loaded.train, ClientSettings(6, 16, learning_rate=0.1), Draw(2))
     error = task.predict(trained.arrays, loaded.test.x).ravel() - loaded.test.y.ravel()
     # The target is a linear function of the columns.
     assert np.abs(error).max() < 0.5
