@@ -1,5 +1,7 @@
 """`python -m ciranda` is `ciranda`."""
 
+import sys
+
 from ciranda.cli.app import main
 
-main()
+sys.exit(main())

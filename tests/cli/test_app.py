@@ -273,3 +273,10 @@ def test_a_reader_that_stops_early_is_no_fault() -> None:
         err = process.stderr.read()
         process.wait()
     assert err == b""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["list", "wires"], 0), (["list", "nothing"], 1), (["list", "--nope"], 2)])
+def test_the_module_is_the_program_with_its_exit_status(arguments: list[str], status: int) -> None:
+    done = subprocess.run([sys.executable, "-m", "ciranda", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
