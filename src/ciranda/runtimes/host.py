@@ -18,7 +18,7 @@ from ciranda.core.params import model_sha256
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import Strategy, StrategyState
 from ciranda.core.task import Array, Arrays
-from ciranda.core.update import Contract, Total, apply_buffers, finish
+from ciranda.core.update import Contract, apply_buffers, finish
 from ciranda.protocol.coordinator import initial, step_many
 from ciranda.protocol.messages import (
     EVALUATOR,
@@ -131,28 +131,23 @@ class Host:
                         self._record(command)
 
     def _close(self, command: Close) -> Closed | CommandFailed:
+        """Combine the accepted replies; after training, into the model that follows."""
         gathered = self._wire.gather(command)
-        groups, clients = _summaries(command, gathered)
         digest = ""
         if gathered.total is not None:
+            model, accepted = self._models[command.model], len(command.accepted)
             try:
-                digest = self._aggregate(command, gathered.total)
+                if gathered.total.count != accepted:
+                    raise RunError(f"Phase {command.phase}: {accepted} replies were accepted, {gathered.total.count} are in their sum.")
+                aggregate = finish(self._contract_for(model), self._chain.finish(gathered.total))
+                state, moved = self._strategy.apply(self._strategies[command.model], model, aggregate)
             except CirandaError as error:
                 return CommandFailed(command.id, str(error))
+            following = apply_buffers(moved, aggregate)
+            digest = model_sha256(following)
+            self._keep(digest, following, state)
+        groups, clients = _summaries(command, gathered)
         return Closed(command.phase, digest, groups, clients, gathered.bytes_up, gathered.bytes_down, gathered.seconds)
-
-    def _aggregate(self, command: Close, total: Total) -> str:
-        """The digest of the model that follows. Raises RunError unless the total is of exactly the accepted replies."""
-        if total.count != len(command.accepted):
-            raise RunError(f"Phase {command.phase}: {len(command.accepted)} replies were accepted, {total.count} are in their sum.")
-        base = command.model
-        model = self._models[base]
-        aggregate = finish(self._contract_for(model), self._chain.finish(total))
-        state, trained = self._strategy.apply(self._strategies[base], model, aggregate)
-        following = apply_buffers(trained, aggregate)
-        digest = model_sha256(following)
-        self._keep(digest, following, state)
-        return digest
 
     def _keep(self, digest: str, model: Arrays, strategy_state: StrategyState) -> None:
         """Hold the committed model and the one that may follow it; older ones are in the store."""

@@ -8,7 +8,7 @@ import pickle
 import signal
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -18,16 +18,7 @@ from ciranda.core.params import Signature
 from ciranda.core.update import Contract, Total
 from ciranda.runtimes.base import Published
 from ciranda.runtimes.local.memory import SharedModels, SharedPopulation
-from ciranda.runtimes.local.worker import Job, Outcome, Setup, Worker
-
-
-@dataclass(frozen=True)
-class Settle:
-    """Verdicts on a worker's waiting updates of one phase, by client name."""
-
-    phase: str = ""
-    accepted: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+from ciranda.runtimes.local.worker import Job, Outcome, Settle, Setup, Worker
 
 
 class Pool(Protocol):
@@ -82,11 +73,11 @@ class InlinePool:
         if not self._queue:
             return []
         job, settle = self._queue.pop(0)
-        self._settle(settle)
+        self._worker.settle(settle)
         return [(0, self._worker.work(job))]
 
     def total(self, worker: int, settle: Settle) -> Total | None:
-        self._settle(settle)
+        self._worker.settle(settle)
         return self._worker.total(settle.phase)
 
     def wake(self) -> None:
@@ -95,9 +86,6 @@ class InlinePool:
     def close(self) -> None:
         self._queue.clear()
         self._held.close()
-
-    def _settle(self, settle: Settle) -> None:
-        self._worker.settle(settle.phase, settle.accepted, settle.dropped)
 
 
 class ProcessPool:
@@ -213,10 +201,10 @@ def _serve(link: Connection, inherited: list[Connection], shared: Any, models: S
                     case ("publish", digest, slot, contract):
                         _publish(worker, models, digest, slot, contract)
                     case ("work", settle, job):
-                        worker.settle(settle.phase, settle.accepted, settle.dropped)
+                        worker.settle(settle)
                         link.send(worker.work(job))
                     case ("total", settle):
-                        worker.settle(settle.phase, settle.accepted, settle.dropped)
+                        worker.settle(settle)
                         link.send(worker.total(settle.phase))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             os._exit(0)  # the parent is gone: nothing is left to tell, and its buffers are not ours to flush

@@ -28,8 +28,8 @@ from ciranda.protocol.messages import (
     StopAsked,
 )
 from ciranda.runtimes.base import Gathered, Published
-from ciranda.runtimes.local.pool import Pool, Settle
-from ciranda.runtimes.local.worker import Job, Outcome, Reply
+from ciranda.runtimes.local.pool import Pool
+from ciranda.runtimes.local.worker import Job, Outcome, Reply, Settle
 
 _JOB_SECONDS = 0.02
 """Clients that train in less are handed out several at a time, so that messages cost little beside training."""

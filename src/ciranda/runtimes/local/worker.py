@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
@@ -49,6 +49,15 @@ class Job:
     digest: str
     names: tuple[str, ...]
     span: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Verdicts on a worker's waiting updates of one phase, by client name."""
+
+    phase: str = ""
+    accepted: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,14 +117,14 @@ class Worker:
                 break
         return Outcome(job, tuple(replies), perf_counter() - start, error)
 
-    def settle(self, phase: str, accepted: Sequence[str], dropped: Sequence[str]) -> None:
-        """Fold the accepted updates into the total of `phase`, and forget the dropped ones."""
+    def settle(self, settle: Settle) -> None:
+        """Fold the accepted updates into the phase's total, and forget the dropped ones."""
         current = self._open
-        if current is None or current.phase != phase:
+        if current is None or current.phase != settle.phase:
             return
-        for name in dropped:
+        for name in settle.dropped:
             current.pending.pop(name, None)
-        for name in accepted:
+        for name in settle.accepted:
             current.total = fold(current.contract, current.total, name, current.pending.pop(name))
 
     def total(self, phase: str) -> Total | None:
