@@ -42,7 +42,7 @@ def test_a_pause_waits_for_the_end_of_the_round() -> None:
     run = Run(make_plan(where="server"))
     assert run.feed(PauseAsked("ana")) == []
     run.train()
-    assert run.state.status == "running"
+    assert run.phase == "1.1.1.evaluate"
     run.evaluate({})
     assert run.state.status == "paused"
     assert run.phase == ""

@@ -13,6 +13,7 @@ from ciranda.protocol.messages import (
     Cancel,
     Close,
     CloseRule,
+    Command,
     DeadlinePassed,
     Disarm,
     Event,
@@ -251,6 +252,14 @@ def test_whoever_did_not_reply_is_cancelled_and_listed_with_the_reason() -> None
     assert run.rows[0]["accepted"] == [["bia", "d-bia"]]
 
 
+def test_what_is_heard_while_closing_changes_nothing() -> None:
+    run = Run(make_plan(train=CloseRule(kind="first", first=2)))
+    run.reply("ana", "bia")
+    before = run.state
+    assert run.feed(Failed(run.phase, "caio", "no memory"), Lost("caio"), Left("caio", 3, 0), Seen("caio"), DEADLINE) == []
+    assert run.state == before
+
+
 def test_a_client_seen_again_is_told_again() -> None:
     run = Run(make_plan())
     first = only(Instruct, run.commands)
@@ -371,7 +380,8 @@ def test_a_step_leaves_its_input_alone_and_many_steps_are_as_one_after_the_other
     before = start.to_json()
     events: list[Event] = [Replied("1.1.0.train", f"c{number}", f"d{number}") for number in range(0, 60, 2)]
     events += [Lost("c1"), Lost("c3"), Seen("c1"), Failed("1.1.0.train", "c5", "no"), Replied("0", "c1", "x")]
-    state, commands = start, []
+    state = start
+    commands: list[Command] = []
     for event in events:
         held = state.to_json()
         following, some = coordinator.step(plan, state, event)

@@ -111,6 +111,7 @@ class Ledger:
         self.accepted: dict[int, tuple[tuple[str, str], ...]] = {}
         self.stored: dict[int, int] = {}
         self.refusals = 0
+        self.phases: set[str] = set()
         self.sent: dict[str, dict[str, str]] = {}
         self.rows: dict[int, dict[str, Any]] = {}
         self.published: dict[int, str] = {}
@@ -124,9 +125,18 @@ class Ledger:
             assert after.version == len(self.models), "a version was committed twice"
             self.models.append(after.model)
             self.accepted[after.version] = before.phase.accepted()
+            assert after.model == digest("model", before.model, before.phase.accepted()), "another set was combined than is committed"
             for name, made in self.sent.get(before.phase.id, {}).items():
                 assert before.phase.replies.get(name) == made, f"the acknowledged reply of {name} is not in the committed set"
         assert after.model == self.models[after.version] or after.version == 0
+        phase = after.phase
+        if phase is not None:
+            assert set(phase.replies) <= phase.cohort.members, "somebody was admitted who was not asked"
+            if before.phase is None or before.phase.id != phase.id:
+                assert phase.id not in self.phases, f"{phase.id} was opened twice"
+                self.phases.add(phase.id)
+            else:
+                assert before.phase.replies.items() <= phase.replies.items(), "a stored reply went missing or changed"
         round = before.round
         for command in commands:
             if isinstance(command, Acknowledge) and command.status == "stored":
@@ -190,4 +200,3 @@ class Ledger:
         for round, commit in client.settled.items():
             names = {name for name, _ in self.rows[round]["accepted"]} if round in self.rows else set()
             assert commit == (client.name in names), f"{client.name} settled round {round} with {commit}"
-

@@ -65,14 +65,27 @@ class Letter:
 class World:
     """One run: a coordinator, clients, a network between them, and whoever decides what happens next.
 
+    `step` may be another coordinator's; with `fickle` clients that work twice give themselves away; `smallest` is how far the roster
+    may shrink: below the smallest number of replies that a round needs, no run can be lived through.
+
     Attributes: `state` the coordinator's, `ledger` what was committed and recorded, `finish` the last Finish, `trail` what happened.
     """
 
-    def __init__(self, plan: Plan, names: Sequence[str], choose: Choose, *, step: Step = coordinator.step, fickle: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        names: Sequence[str],
+        choose: Choose,
+        *,
+        step: Step = coordinator.step,
+        fickle: bool = True,
+        smallest: int = 1,
+    ) -> None:
         self.plan = plan
         self.names = tuple(names)
         self.choose = choose
         self.step = step
+        self.smallest = smallest
         self.clients = {name: SimulatedClient(name, fickle) for name in (*names, EVALUATOR)}
         self.ledger = Ledger(digest("first"))
         self.state = coordinator.initial(plan)
@@ -253,7 +266,7 @@ class World:
 
     def _change_roster(self) -> None:
         self.epoch += 1
-        size = 1 + self.choose(len(self.names))
+        size = self.smallest + self.choose(len(self.names) + 1 - self.smallest)
         self.feed(self._pick((Joined, Left))(self._pick(self.names), size, self.epoch))
 
     def _foreign_reply(self) -> None:
