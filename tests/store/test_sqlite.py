@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -159,6 +160,17 @@ def test_a_blob_that_is_there_is_not_written_again(store: SqliteStore) -> None:
     second.close()
 
 
+def test_a_large_blob_is_stored_without_being_held_in_memory(store: SqliteStore) -> None:
+    tracemalloc.start()
+    try:
+        name = store.put(bytes([number]) * (1 << 20) for number in range(40))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+    assert len(content_of(store, name)) == 40 << 20
+
+
 def test_an_open_blob_stays_readable_when_it_is_collected(store: SqliteStore) -> None:
     with store.open(store.put([b"content"])) as stream:
         assert store.collect([]) == 1
@@ -272,7 +284,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
         pytest.skip("a small disk cannot be mounted here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a failed test may have left a file open
 
 
 def test_a_full_disk_stops_writes_and_harms_nothing(small_disk: Path) -> None:

@@ -20,7 +20,8 @@ class Store(Protocol):
     def swap(self, run: str, version: int, header: bytes, writer: str) -> int:
         """Replace the header if its version still is `version`; returns version + 1.
 
-        `writer` names this very write: repeating it after a lost answer returns the same version instead of Conflict.
+        `writer` names this very write: repeating it after a lost answer returns the same version instead of Conflict, even when
+        others have written since. The same writer with another header is another write.
         Raises Conflict, or StoreError when it cannot be written (disk full, header over MAX_HEADER plus what the cohort needs).
         """
 
@@ -43,13 +44,19 @@ class Store(Protocol):
         """(sequence number, event) in order, those after `after`."""
 
     def runs(self) -> list[str]:
-        """The names of all runs, sorted."""
+        """The names of all runs that have a header, sorted."""
 
     def lease(self, run: str, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew the lease `name` on the store's own clock; its fencing token, or None while another holds it."""
+        """Take or renew the lease `name` on the store's own clock; its fencing token, or None while another holds it.
+
+        The token grows each time the lease is taken, and stays while its holder renews it; 0 seconds give it back.
+        """
 
     def collect(self, keep: Iterable[str]) -> int:
-        """Delete blobs whose digest is not in `keep`; returns how many."""
+        """Delete blobs whose digest is not in `keep`; returns how many.
+
+        A blob that is being put is safe; one whose `put` has returned is not, so `keep` names it even when nothing refers to it yet.
+        """
 
     def close(self) -> None:
         """Release files and connections; every later call raises StoreError."""

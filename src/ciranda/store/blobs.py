@@ -90,7 +90,6 @@ class BlobFolder:
     def _stream(self, sha: hashlib._Hash, head: list[Chunk], rest: Iterator[Chunk]) -> str:
         def hashed() -> Iterator[Chunk]:
             yield from head
-            head.clear()
             for chunk in rest:
                 sha.update(chunk)
                 yield chunk
