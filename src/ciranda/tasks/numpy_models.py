@@ -77,8 +77,11 @@ class NumpyTask:
         loss = 0.0
         for epoch in range(1, settings.local_epochs + 1):
             order = draw.at("shuffle", epoch=epoch).generator().permutation(len(x))
-            epoch_loss = net.epoch(x[order], y[order], step)
-            if not np.isfinite(epoch_loss) or not np.isfinite(net.flat.sum()):
+            # Overflow shows in the loss; numpy's warning would only say it a second time.
+            with np.errstate(all="ignore"):
+                epoch_loss = net.epoch(x[order], y[order], step)
+                finite = np.isfinite(epoch_loss) and np.isfinite(net.flat.sum())
+            if not finite:
                 raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
             loss += epoch_loss
         return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)})
@@ -125,7 +128,8 @@ class NumpyTask:
     def _outputs(self, model: Arrays, x: Array) -> Floats:
         net = _Net(self.widths, len(x), self.kind)
         net.load(model, self.name)
-        return net.forward(self._inputs(x))
+        with np.errstate(all="ignore"):
+            return net.forward(self._inputs(x))
 
     def _unscaled(self, outputs: Floats) -> Floats:
         values = self.scale_y.invert(outputs)

@@ -22,7 +22,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
 
 
 class Images(TorchTask):
-    """Image classification with a network that gives log-probabilities or logits; bytes in, scaled by `scale`."""
+    """Image classification with a network that gives log-probabilities; bytes in, scaled by `scale`."""
 
     channels_last = True
 
@@ -36,8 +36,7 @@ class Images(TorchTask):
         return NETWORKS[self._network]()
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        # Cross-entropy of log-probabilities is their negative log-likelihood.
-        return F.cross_entropy(model(batch.x), batch.y)
+        return F.nll_loss(model(batch.x), batch.y)
 
     def data(self) -> FederatedData:
         return self._load()

@@ -78,7 +78,9 @@ class TorchEngine:
                 losses = [step(batch) for batch in self._batches(examples, settings.batch_size, local.device, order)]
                 loss += self._sum(losses, len(examples), settings, epoch)
         arrays = local.arrays()
-        if not all(np.isfinite(array.sum()) for array in arrays.values()):
+        with np.errstate(all="ignore"):
+            finite = all(np.isfinite(array.sum()) for array in arrays.values())
+        if not finite:
             raise diverged(self.name, f"epoch {settings.local_epochs}", settings.learning_rate)
         return Trained(arrays, {"n": len(examples) * settings.local_epochs, "loss": metrics.fixed(loss)})
 
@@ -108,7 +110,7 @@ class TorchEngine:
         with torch.no_grad(), blamed(self.task, "prediction", local.module):
             batches = self._batches(examples, PREDICTION_BATCH, local.device)
             outputs = [self.task.predict(local.module, batch.x).float().cpu().numpy() for batch in batches]
-        predicted = np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+        predicted: Array = np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
         return predicted[:, 0] if self.kind == "regression" and predicted.ndim == 2 and predicted.shape[1] == 1 else predicted
 
     def _evaluating(self, model: Arrays) -> Local:

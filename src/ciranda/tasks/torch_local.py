@@ -76,8 +76,9 @@ class Local:
 
     def stepper(self, task: TorchTask, settings: ClientSettings) -> Callable[[Batch], Tensor]:
         """A function that takes one optimizer step on a batch and returns its detached loss."""
-        module, loss_of, optimizer = self.module, task.loss, self._fresh_optimizer(task, settings)
+        module, loss_of = self.module, task.loss
         parameters = [value for value in module.parameters() if value.requires_grad]
+        update = self._update(task, settings, parameters)
         mu = settings.proximal_mu
         anchors = [value.detach().clone() for value in parameters] if mu else []
 
@@ -90,7 +91,7 @@ class Local:
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
             if mu:
                 _pull(parameters, anchors, mu)
-            optimizer.step()
+            update()
             return loss.detach()
 
         return step
@@ -107,13 +108,15 @@ class Local:
         usual = type(task).predict is TorchTask.predict and len(seen) == 1 and isinstance(seen[0], Tensor) and len(seen[0]) == len(batch)
         return loss, seen[0] if usual else task.predict(self.module, batch.x)
 
-    def _fresh_optimizer(self, task: TorchTask, settings: ClientSettings) -> torch.optim.Optimizer:
-        """An optimizer without history."""
-        if self._optimizer is None or settings != self._settings or type(task).optimizer is not TorchTask.optimizer:
-            self._optimizer = task.optimizer([value for value in self.module.parameters() if value.requires_grad], settings)
-            self._settings = settings
+    def _update(self, task: TorchTask, settings: ClientSettings, parameters: list[nn.Parameter]) -> Callable[[], object]:
+        """What moves the parameters by their gradients: an optimizer without history."""
+        usual = type(task).optimizer is TorchTask.optimizer
+        if usual and settings.optimizer == "sgd" and not settings.momentum and not settings.weight_decay:
+            return _plain_sgd(parameters, settings.learning_rate)
+        if self._optimizer is None or settings != self._settings or not usual:
+            self._optimizer, self._settings = task.optimizer(parameters, settings), settings
         self._optimizer.state.clear()
-        return self._optimizer
+        return self._optimizer.step
 
 
 def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int, ...]) -> SignatureError:
@@ -123,6 +126,18 @@ def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int,
         f"{name}: tensor '{tensor}' of layer '{layer}' has shape {given}, expected {expected}.",
         hint="model() must build the same layers on every call: take nothing in it from random numbers, counters or a client's data.",
     )
+
+
+def _plain_sgd(parameters: list[nn.Parameter], rate: float) -> Callable[[], None]:
+    """w - rate g in one pass. torch.optim.SGD's bookkeeping is about 0.1 ms a step, 4 % of a step of the small CNN on MNIST."""
+    pairs = [(value, value.data) for value in parameters]
+
+    def update() -> None:
+        for parameter, values in pairs:
+            if parameter.grad is not None:
+                values.add_(parameter.grad, alpha=-rate)
+
+    return update
 
 
 def _pull(parameters: list[nn.Parameter], anchors: list[Tensor], mu: float) -> None:
