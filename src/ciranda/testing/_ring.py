@@ -67,6 +67,7 @@ class SimulatedClient:
         command = self.pending.popleft()
         match command:
             case Work():
+                assert not self.undecided(command.round), f"{self.name} works on round {command.round} from undecided state"
                 self.working = command
             case Abandon():
                 if self.working is not None and self.working.phase == command.phase:
@@ -98,6 +99,10 @@ class SimulatedClient:
         if self.state.kept != before:
             self.made[key] = self.made.get(key, 0) + 1
             assert self.made[key] == 1, f"{self.name} worked twice for {key[:2]}"
+
+    def undecided(self, before: int) -> set[int]:
+        """The rounds before `before` that left tentative state which was neither committed nor dropped."""
+        return {round for round, kind, _ in self.made if kind == "train" and round < before} - self.settled.keys()
 
     def _keeps(self, wanted: str) -> bool:
         return any(kept.digest == wanted for kept in self.state.kept)
@@ -196,7 +201,8 @@ class Ledger:
         assert total == self.refusals, f"{self.refusals} refused, {total} counted"
 
     def settled(self, client: SimulatedClient) -> None:
-        """Client state was committed in the rounds whose accepted set has the client, and in no other."""
+        """Client state was committed in the rounds whose accepted set has the client, dropped in the others, and left open in none."""
+        assert not client.undecided(len(self.rows) + 1), f"{client.name} never settled rounds {client.undecided(len(self.rows) + 1)}"
         for round, commit in client.settled.items():
             names = {name for name, _ in self.rows[round]["accepted"]} if round in self.rows else set()
             assert commit == (client.name in names), f"{client.name} settled round {round} with {commit}"
