@@ -113,7 +113,7 @@ class StopRequested(CirandaError):
 
 
 def blame(error: BaseException) -> str:
-    """"FILE, line N" of the innermost frame that is the user's own code, or "" when there is none.
+    """The "FILE, line N" of the innermost frame that is the user's own code, or "" when there is none.
 
     Frames of installed packages and of this package are passed over: the user can't mend those.
     """

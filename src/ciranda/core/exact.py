@@ -135,14 +135,15 @@ class Layout:
                 _add(total[where], values.reshape(-1), math.ldexp(weight, scale.k))
 
     def mean(self, total: Fixed, divisor: int) -> list[Array]:
-        """Each tensor's total / (divisor 2^k), flat, in its dtype. Raises RunError if `divisor` is 0."""
+        """Each tensor's total / (divisor 2^k), flat, in its dtype; `total` is used up: the results lie in its memory.
+
+        Raises RunError if `divisor` is 0.
+        """
         if divisor <= 0:
             raise RunError("The accepted updates have no weight: nothing to average.", hint="Every client needs at least one example.")
         means = []
         for dtype, scale, where in zip(self.dtypes, self.scales, self.slices, strict=True):
-            result = np.empty(where.stop - where.start, dtype)
-            _divide(total[where], math.ldexp(divisor, scale.k), result)
-            means.append(result)
+            means.append(_divide(total[where], math.ldexp(divisor, scale.k), dtype))
         return means
 
 
@@ -165,7 +166,7 @@ def to_fixed(values: Array, weight: int, scale: Scale) -> Fixed:
 
 
 def mean(total: Fixed, weight: int, scale: Scale, dtype: Any) -> Array:
-    """total / (weight 2^k) as `dtype` (float32 or float64), shape (total.size,). Raises RunError if `weight` is 0."""
+    """total / (weight 2^k) as `dtype` (float32 or float64), shape (total.size,); `total` is used up. Raises RunError if `weight` is 0."""
     return Layout((total.size,), (scale,), (dtype,)).mean(total, weight)[0]
 
 
@@ -210,7 +211,9 @@ def _split(values: Floats, factor: float) -> tuple[Floats, Floats]:
     return whole, np.rint((high - whole) + (values - leading) * factor)
 
 
-def _divide(total: Fixed, divisor: float, result: Array) -> None:
+def _divide(total: Fixed, divisor: float, dtype: np.dtype[Any]) -> Array:
+    """total / divisor, written over `total`: a block is read before anything is written at or beyond its place."""
+    result: Array = total.view(dtype)[: total.size]
     floats = np.empty(min(BLOCK, total.size))
     for begin in range(0, total.size, BLOCK):
         part = total[begin : begin + BLOCK]
@@ -218,3 +221,4 @@ def _divide(total: Fixed, divisor: float, result: Array) -> None:
         np.copyto(f, part)
         np.divide(f, divisor, out=f)
         result[begin : begin + BLOCK] = f
+    return result

@@ -73,7 +73,7 @@ class Reducer(Protocol):
         """Take `other` into `total`."""
 
     def finish(self, part: PartContract, total: PartTotal, weight: int, count: int) -> dict[str, Array]:
-        """The result over `count` contributions of `weight` in all; `total` stays as it is."""
+        """The result over `count` contributions of `weight` in all; `total` is used up."""
 
 
 class ExactSum:

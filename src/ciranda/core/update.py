@@ -1,7 +1,7 @@
 """Updates as values that add: named parts, each with its reducer, and the rules of admitting and combining them.
 
 Under one contract, folding updates in any order, or over any sub-totals that are then merged, gives the same Aggregate to
-the bit. The first total handed to `fold` or `merge` is used up: its arrays become those of the result.
+the bit. The first total handed to `fold` or `merge`, and the one handed to `finish`, is used up: its memory becomes the result's.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def merge(contract: Contract, a: Total, b: Total) -> Total:
 
 
 def finish(contract: Contract, total: Total) -> Aggregate:
-    """Close a total, which stays as it is. Raises RunError if it holds no update, or only updates of weight 0."""
+    """Close a total, which is used up: means lie in its memory. Raises RunError if it holds no update, or only updates of weight 0."""
     _check_same(contract, total)
     if not total.count:
         raise RunError("No update was accepted: there is nothing to average.")
