@@ -3,6 +3,8 @@
 `stores`      the laws that every store keeps, `kill -9` included.
 `strategies`  the laws of a strategy.
 `tasks`       the laws of a task.
+`wires`       the laws of a wire.
+`scheduler`   a hostile schedule for the protocol's machines.
 `faulty`      a store that fails, or kills its process, at a chosen call.
 `processes`   child processes to be killed, with what they reported before.
 
