@@ -325,6 +325,13 @@ def test_a_loss_that_is_no_number_is_told_with_epoch_and_batch() -> None:
     assert "Lower" in caught.value.hint
 
 
+def test_a_last_batch_of_one_under_batch_normalisation_is_explained() -> None:
+    engine = TorchEngine(Normalised(), "cpu")
+    with pytest.raises(TaskError, match=r"layer '1' \(BatchNorm1d") as caught:
+        engine.train(engine.initial(Draw(1)), FEW[:7], SGD, Draw(1))
+    assert "GroupNorm" in caught.value.hint
+
+
 def test_asking_to_stop_passes_through() -> None:
     with pytest.raises(StopRequested, match="enough"):
         broken("stop")

@@ -35,6 +35,12 @@ def explain(error: BaseException, doing: str, module: Any = None) -> TaskError:
     place = blame(error)
     text = f"{type(error).__name__}: {first_line(error)}" + (f" ({place})" if place else "")
     layer = _layer(error.__traceback__, module) if module is not None else ""
+    if "more than 1 value per channel" in text:
+        # Batch normalisation met a last batch of one example: common in a federation, where clients' sizes are whatever they are.
+        return TaskError(
+            f"{doing} failed in {layer}. {text}",
+            hint="A client's last batch has a single example: choose another client.batch-size, or GroupNorm instead of BatchNorm.",
+        )
     if layer:
         return SignatureError(f"{doing} failed in {layer}. {text}", hint="Make the layer's input size fit what comes before it.")
     return TaskError(f"{doing} failed. {text}")

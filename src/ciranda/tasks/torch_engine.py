@@ -41,6 +41,7 @@ class TorchEngine:
         self.name = task.name or type(task).__name__
         self.kind: Literal["classification", "regression"] = task.kind
         self._threads = threading.local()
+        self._first: Local | None = None
 
     def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[TorchTask, str]]:
         return TorchEngine, (self.task, self.device)
@@ -51,12 +52,12 @@ class TorchEngine:
 
     def initial(self, draw: Draw) -> Arrays:
         """A new model under the draw. Raises SignatureError if the user's `model()` gives other tensors than it gave before."""
-        fresh = self._build(draw)
-        self._local().check_same(fresh)
+        fresh = self._build(draw, torch.device("cpu"))
+        self._reference().check_same(fresh)
         return fresh.arrays()
 
     def part_of(self, name: str) -> Part:
-        return self._local().part_of(name)
+        return self._reference().part_of(name)
 
     def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
         """`settings.local_epochs` passes over `examples`, reshuffled each time; the last batch of a pass may be smaller.
@@ -119,6 +120,12 @@ class TorchEngine:
         local.module.eval()
         return local
 
+    def _reference(self) -> Local:
+        """A model to compare with, on the CPU: the process that forks the workers must not have touched a GPU."""
+        if self._first is None:
+            self._first = self._build(Draw(0), torch.device("cpu"))
+        return self._first
+
     def _local(self) -> Local:
         """This thread's model; its first parameters are never used."""
         local: Local | None = getattr(self._threads, "local", None)
@@ -126,12 +133,12 @@ class TorchEngine:
             local = self._threads.local = self._build(Draw(0), resolve_device(self.device))
         return local
 
-    def _build(self, draw: Draw, device: torch.device | None = None) -> Local:
+    def _build(self, draw: Draw, device: torch.device) -> Local:
         with seeded(draw.at("initial"), torch.device("cpu")), blamed(self.task, "model()"):
             module = self.task.model()
         if not isinstance(module, nn.Module):
             raise TaskError(f"{self.name}: model() returned {type(module).__name__}, not a torch.nn.Module.")
-        return Local(module, self.name, device or torch.device("cpu"), self.task.channels_last)
+        return Local(module, self.name, device, self.task.channels_last)
 
     def _batches(self, examples: Examples, batch_size: int, device: torch.device, order: Array | None = None) -> Iterator[Batch]:
         block = max(1, BLOCK // batch_size) * batch_size

@@ -111,7 +111,7 @@ class Local:
     def _update(self, task: TorchTask, settings: ClientSettings, parameters: list[nn.Parameter]) -> Callable[[], object]:
         """What moves the parameters by their gradients: an optimizer without history."""
         usual = type(task).optimizer is TorchTask.optimizer
-        if usual and settings.optimizer == "sgd" and not settings.momentum and not settings.weight_decay:
+        if usual and self.device.type == "cpu" and settings.optimizer == "sgd" and not settings.momentum and not settings.weight_decay:
             return _plain_sgd(parameters, settings.learning_rate)
         if self._optimizer is None or settings != self._settings or not usual:
             self._optimizer, self._settings = task.optimizer(parameters, settings), settings
