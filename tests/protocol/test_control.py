@@ -132,6 +132,17 @@ def test_a_stopped_round_is_redone_as_a_new_attempt() -> None:
     assert run.end == ("finished", "rounds")
 
 
+def test_a_stopped_round_is_taken_up_with_the_cohort_it_had() -> None:
+    plan = make_plan(train=CloseRule(max_attempts=3))
+    object.__setattr__(plan, "select", lambda round, attempt, roster: [NAMES[attempt - 1]])
+    run = Run(plan)
+    run.feed(DeadlinePassed("1.1.0.train.0.1"), StopAsked("ana"))
+    assert run.phase == ""
+    assert asked(run.feed(ResumeAsked("ana"))) == ["ana"]
+    assert run.phase == "1.3.0.train"
+    assert asked(run.feed(DeadlinePassed("1.3.0.train.0.1"))) == ["bia"]
+
+
 def test_a_reopened_round_has_all_its_attempts_again() -> None:
     run = Run(make_plan(train=CloseRule(max_attempts=2)))
     run.feed(DeadlinePassed("1.1.0.train.0.1"), DeadlinePassed("1.2.0.train.0.1"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ciranda.protocol import participant
-from ciranda.protocol.messages import Acknowledge, Close, Event, Publish, Record, Refuse
+from ciranda.protocol.messages import Acknowledge, Close, Event, Publish, Record, Recovered, Refuse
 from ciranda.protocol.messages import Command as Order
 from ciranda.protocol.participant import (
     Abandon,
@@ -60,7 +60,7 @@ class SimulatedClient:
         self.state = Participant.from_json(self.stored)
         for kept in self.state.kept:
             assert kept.digest in self.disk, f"{self.name} lost the reply {kept.digest} it had stored"
-        self.feed(participant.Recovered())
+        self.feed(Recovered())
 
     def carry_out(self) -> Send | Report | AskRecord | None:
         """Do the next command; what has to be sent is returned."""
