@@ -93,9 +93,15 @@ def test_evaluation_on_clients_has_every_client_and_the_spread(tmp_path: Path) -
     assert 0 < result.metrics["clients"]["accuracy"] <= 1
     assert 0 < result.metrics["server"]["accuracy"] <= 1
     last = RunFolder(tmp_path / "run").rows()[-1]
+    clients, spread = last["metrics"]["clients-classes"], last["metrics"]["clients-spread"]
+    assert clients["support.3"] > 0
+    assert 0 <= clients["recall.3"] <= 1
+    assert last["metrics"]["server-classes"]["support.3"] == np.sum(compose.task_of(small()).data().test.y == 3)
+    assert spread["accuracy.min"] <= spread["accuracy.median"] <= spread["accuracy.max"]
     evaluated = [name for name, _ in last["evaluated"] if not name.startswith("@")]
     assert len(evaluated) == 5
     assert all("accuracy" in last["clients"][name] for name in evaluated)
+    assert all("train_loss" in last["clients"][name] for name, _ in last["accepted"])
 
 
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def headline(rows: Sequence[Row], groups: Sequence[str] = ("server", "clients"))
 def client_headline(rows: Sequence[Row]) -> str:
     """The same for the clients' own values; training reports its loss only."""
     measured = {name for row in _rounds(rows) for values in row["clients"].values() for name in values}
-    return next((name for name in HEADLINES if name in measured), "loss")
+    return next((name for name in HEADLINES if name in measured), "train_loss")
 
 
 def name_order(name: str) -> tuple[int, int, str]:

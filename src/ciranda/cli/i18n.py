@@ -77,6 +77,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "run.to-resume": ("go on", "continuar"),
     "metric.accuracy": ("accuracy", "acurácia"),
     "metric.loss": ("loss", "perda"),
+    "metric.train_loss": ("training loss", "perda de treino"),
     "metric.rmse": ("rmse", "rmse"),
     "metric.mae": ("mae", "mae"),
     "metric.r2": ("r2", "r2"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, RunError, StoreError
-from ciranda.core.metrics import Sums, add, summarise
+from ciranda.core.metrics import Sums, add, per_class, spread, summarise
 from ciranda.core.params import model_sha256
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import Strategy, StrategyState
@@ -39,6 +39,7 @@ from ciranda.runtimes.base import Gathered, Published, Wire
 from ciranda.store.base import Store
 
 SCHEMA = 1
+MOST_CLASSES = 100
 _OURS = (Publish, Close, Record, Finish)
 _OVER = ("finished", "aborted", "error")
 
@@ -193,14 +194,29 @@ class Host:
 
 
 def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """(group -> metrics, client -> metrics) of a closed phase."""
+    """(group -> metrics, client -> metrics) of a closed phase.
+
+    Beside the groups "train", "server" and "clients" stand "server-classes" and "clients-classes" (recall.3 and the like, by label), and
+    "clients-spread" over the clients (accuracy.p10 and the like).
+    """
     clients = {name: sums for name, sums in gathered.metrics.items() if name != EVALUATOR}
+    if command.kind == "train":
+        summed = summarise(_sum(clients.values()))
+        return {"train": summed}, {name: {f"train_{key}": value for key, value in summarise(sums).items()} for name, sums in clients.items()}
     groups: dict[str, dict[str, float]] = {}
-    if EVALUATOR in gathered.metrics:
-        groups["server"] = summarise(gathered.metrics[EVALUATOR])
-    if clients:
-        groups["train" if command.kind == "train" else "clients"] = summarise(_sum(clients.values()))
-    return groups, {name: summarise(sums) for name, sums in clients.items()}
+    for group, sums in (("server", gathered.metrics.get(EVALUATOR, {})), ("clients", _sum(clients.values()))):
+        groups[group], groups[f"{group}-classes"] = summarise(sums), _by_class(sums)
+    evaluated = {name: summarise(sums) for name, sums in clients.items()}
+    groups["clients-spread"] = {f"{name}.{key}": value for name, keys in spread(evaluated).items() for key, value in keys.items()}
+    return {group: values for group, values in groups.items() if values}, evaluated
+
+
+def _by_class(sums: Sums) -> dict[str, float]:
+    """Precision, recall, f1 and support by label, as long as there are few enough to read."""
+    columns = per_class(sums)
+    if not columns or len(columns["recall"]) > MOST_CLASSES:
+        return {}
+    return {f"{name}.{label}": value for name, values in columns.items() for label, value in enumerate(values)}
 
 
 def _sum(parts: Any) -> Sums:
