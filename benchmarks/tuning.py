@@ -60,7 +60,7 @@ def measure(experiment: Experiment, out: Path, metric: str, *, held_out: bool) -
         if row["event"] == "round":
             values.append(row["metrics"]["server"][metric])
 
-    compose.run(experiment, out, on_event=note, task=task)  # type: ignore[arg-type]
+    compose.run(experiment, out, on_event=note, task=task)
     return values[-1], values
 
 

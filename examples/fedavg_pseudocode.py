@@ -54,4 +54,4 @@ if __name__ == "__main__":
     clients = [(centres[y] + rng.normal(size=(len(y), 5)), y) for y in labels]
     w = server_executes({"weight": np.zeros((5, 3)), "bias": np.zeros(3)}, clients, rounds=20, C=0.5, E=1, B=10, eta=0.1, seed=1)
     right = sum(int(((x @ w["weight"] + w["bias"]).argmax(axis=1) == y).sum()) for x, y in clients)
-    print(f"accuracy over all clients: {right / sum(len(y) for y in labels):.3f}")  # noqa: T201
+    print(f"accuracy over all clients: {right / sum(len(y) for y in labels):.3f}")

@@ -151,8 +151,21 @@ class Recovered:
 
 
 Event = (
-    Started | Joined | Left | Seen | Lost | Replied | Failed | DeadlinePassed | Closed | CommandFailed | PauseAsked | ResumeAsked
-    | StopAsked | Elected | Recovered
+    Started
+    | Joined
+    | Left
+    | Seen
+    | Lost
+    | Replied
+    | Failed
+    | DeadlinePassed
+    | Closed
+    | CommandFailed
+    | PauseAsked
+    | ResumeAsked
+    | StopAsked
+    | Elected
+    | Recovered
 )
 
 

@@ -202,7 +202,9 @@ def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, 
     clients = {name: sums for name, sums in gathered.metrics.items() if name != EVALUATOR}
     if command.kind == "train":
         summed = summarise(_sum(clients.values()))
-        return {"train": summed}, {name: {f"train_{key}": value for key, value in summarise(sums).items()} for name, sums in clients.items()}
+        return {"train": summed}, {
+            name: {f"train_{key}": value for key, value in summarise(sums).items()} for name, sums in clients.items()
+        }
     groups: dict[str, dict[str, float]] = {}
     for group, sums in (("server", gathered.metrics.get(EVALUATOR, {})), ("clients", _sum(clients.values()))):
         groups[group], groups[f"{group}-classes"] = summarise(sums), _by_class(sums)
