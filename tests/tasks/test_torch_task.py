@@ -387,6 +387,29 @@ def test_on_a_gpu_the_result_is_close_to_the_processors() -> None:
         assert np.allclose(near[name], far[name], atol=1e-4), name
 
 
+def test_the_reported_loss_weighs_batches_by_their_examples() -> None:
+    engine = TorchEngine(Regression(), "cpu")
+    model, few = engine.initial(Draw(1)), Regression().data().train[:7]
+    still = ClientSettings(local_epochs=2, batch_size=3, learning_rate=0.0)
+    reported = summarise(engine.train(model, few, still, Draw(1)).metrics)["loss"]
+    assert reported == pytest.approx(summarise(engine.evaluate(model, few, 7))["mse"], rel=1e-5)
+
+
+def test_threads_take_turns_with_the_generator() -> None:
+    reached = threading.Event()
+
+    def other() -> None:
+        with seeded(Draw(2), torch.device("cpu")):
+            reached.set()
+
+    thread = threading.Thread(target=other)
+    with seeded(Draw(1), torch.device("cpu")):
+        thread.start()
+        assert not reached.wait(0.05)
+    thread.join()
+    assert reached.is_set()
+
+
 def test_seeded_restores_after_an_error() -> None:
     def fail() -> None:
         with seeded(Draw(3), torch.device("cpu")):

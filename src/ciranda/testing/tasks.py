@@ -78,11 +78,13 @@ class TaskConformance(ABC):
         assert np.array_equal(few.y, seen[1])
         assert model_sha256(task.train(model, few, self.settings, Draw(5)).arrays) != model_sha256(first.arrays)
 
-    def test_training_does_not_depend_on_the_object_or_on_read_only_memory(self, task: Task, few: Examples) -> None:
+    def test_results_do_not_depend_on_the_object_or_on_read_only_memory(self, task: Task, few: Examples) -> None:
         model = {name: frozen(array) for name, array in task.initial(Draw(1)).items()}
         read_only = Examples(frozen(few.x), frozen(few.y))
         first = task.train(model, read_only, self.settings, Draw(3)).arrays
         assert model_sha256(first) == model_sha256(self.make().train(model, few, self.settings, Draw(3)).arrays)
+        assert sums_equal(task.evaluate(model, read_only, 8), self.make().evaluate(model, few, 8))
+        assert np.array_equal(task.predict(model, read_only.x), task.predict(model, few.x))
 
     def test_training_returns_the_same_tensors_and_learns(self, task: Task, few: Examples) -> None:
         model = task.initial(Draw(1))
