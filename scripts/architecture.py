@@ -56,7 +56,7 @@ RULES: Mapping[str, Rule] = {
     "experiment": Rule(("core", "protocol"), ("pydantic", "pydantic_core")),
     "privacy": Rule(("core", "protocol"), ("numpy", "dp_accounting", "cryptography")),
     "store": Rule(("core",), ("pymongo", "psycopg")),
-    "tasks": Rule(("core",), ("numpy", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "PIL")),
+    "tasks": Rule(("core",), ("numpy", "threadpoolctl", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "PIL")),
     "runtimes": Rule(WIRE, ("numpy",)),
     "runtimes.local": Rule(WIRE, ("numpy",)),
     "runtimes.http": Rule(WIRE, ("numpy", "fastapi", "starlette", "uvicorn", "httpx", "pydantic")),

@@ -38,7 +38,7 @@ def test_the_installed_version_is_the_declared_one() -> None:
 
 
 def test_the_base_install_is_light() -> None:
-    assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pydantic", "typer", "rich"}
+    assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pydantic", "typer", "rich", "threadpoolctl"}
 
 
 def test_the_extra_all_is_every_extra_for_users() -> None:

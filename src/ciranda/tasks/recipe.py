@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import platform
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ciranda.core.params import model_sha256
 from ciranda.core.rng import Draw
 from ciranda.core.task import ClientSettings, Examples, Task
-
-WORKER_ENVIRONMENT: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""To set for a worker process before it starts: numpy's and torch's libraries read these when they are loaded."""
 
 _STEPS, _BATCH = 3, 8
 
 
 @contextmanager
 def prepare_worker(uses_torch: bool) -> Iterator[None]:
-    """One torch thread while inside, because the sums in an operator depend on how it is split among threads; as before after it.
+    """One thread for numpy's and torch's arithmetic while inside, because the sums in an operator depend on how it is split; as before after it.
 
     Args:
         uses_torch: whether the task does; importing torch for nothing would cost a worker a second.
     """
-    if (not uses_torch and "torch" not in sys.modules) or find_spec("torch") is None:
-        yield
-        return
-    import torch
+    with threadpool_limits(1):
+        if not uses_torch or find_spec("torch") is None:
+            yield
+            return
+        import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        # The limit above reaches the libraries that are loaded; torch keeps a count of its own besides.
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def recipe(task: Task) -> dict[str, str]:
