@@ -5,16 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks import section
 from benchmarks.launch import Failed
 from benchmarks.suites import SUITES, Options
-
-HEAD = """# Results
-
-Written by `make bench`; [README.md](README.md) says how it measures.
-The fourth column is the target and whether the median reached it.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in given.names if name not in SUITES]
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(SUITES)}")
-    return measure(given.names or list(SUITES), Options(given.repetitions, given.rounds), write=not given.no_write)
+    folder = None if given.no_write else section.HERE
+    return measure(given.names or list(SUITES), Options(given.repetitions, given.rounds), folder)
 
 
-def measure(names: Sequence[str], options: Options, *, write: bool) -> int:
+def measure(names: Sequence[str], options: Options, folder: Path | None) -> int:
+    """Run benchmarks and keep their results in `folder`, if there is one."""
     missed = 0
     for name in names:
         say(f"{name} ...")
@@ -43,8 +40,8 @@ def measure(names: Sequence[str], options: Options, *, write: bool) -> int:
             continue
         print(found.markdown(), flush=True)
         missed += sum(row.missed for row in found.rows)
-        if write:
-            section.save({**section.load(), name: found}, list(SUITES), HEAD)
+        if folder is not None:
+            section.save({**section.load(folder), name: found}, list(SUITES), folder)
     return 1 if missed else 0
 
 

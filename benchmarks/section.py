@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-RESULTS, DATA = HERE / "RESULTS.md", HERE / "results.json"
+RESULTS, DATA = "RESULTS.md", "results.json"
+HEAD = """# Results
+
+Written by `make bench`; [README.md](README.md) says how it measures. In brackets the least and the greatest of the repetitions.
+The fourth column is the target and whether the median reached it.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,18 +111,24 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def load(file: Path = DATA) -> dict[str, Section]:
+def load(folder: Path = HERE) -> dict[str, Section]:
     """The sections measured so far, by name."""
+    file = folder / DATA
     if not file.is_file():
         return {}
     return {name: _section(values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
-def save(sections: Mapping[str, Section], order: Sequence[str], head: str, folder: Path = HERE) -> None:
+def render(sections: Mapping[str, Section]) -> str:
+    """The text of RESULTS.md."""
+    return "\n".join([HEAD, *(section.markdown() for section in sections.values())])
+
+
+def save(sections: Mapping[str, Section], order: Sequence[str], folder: Path = HERE) -> None:
     """Write results.json and RESULTS.md, the sections in `order`."""
     kept = {name: sections[name] for name in order if name in sections}
-    _write(folder / DATA.name, json.dumps({name: asdict(section) for name, section in kept.items()}, indent=1, ensure_ascii=False) + "\n")
-    _write(folder / RESULTS.name, "\n".join([head, *(section.markdown() for section in kept.values())]))
+    _write(folder / DATA, json.dumps({name: asdict(section) for name, section in kept.items()}, indent=1, ensure_ascii=False) + "\n")
+    _write(folder / RESULTS, render(kept))
 
 
 def _section(values: Mapping[str, Any]) -> Section:

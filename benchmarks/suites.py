@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import machine
@@ -97,10 +98,22 @@ def exact_sum(options: Options, say: Say) -> Section:
     ]
     about = "Ten updates of ten million float32 folded one by one into the exact sum and divided, against `np.mean` of all ten."
     repeats = re.search(r"(\d+) alternated", output)
-    times = int(repeats[1]) if repeats else 1
-    return Section(
-        "exact-sum", "exact-sum: aggregation", about, rows, machine.today(), machine.describe(), _numpy(), times, watch.others(), output
-    )
+    return _section("exact-sum", "exact-sum: aggregation", about, rows, int(repeats[1]) if repeats else 1, watch, ["numpy"], output)
+
+
+def step(options: Options, say: Say) -> Section:
+    """The script repeats each case by itself, and says how often."""
+    watch = machine.Watch()
+    output = _script("benchmarks/step_speed.py", here())
+    number = r"([\d.]+)"
+    pattern = rf"^(\w+) +eager +{number} ms +ciranda +{number} ms +ratio {number} \(quartiles {number} to {number}, n=(\d+)\)$"
+    rows = []
+    for match in re.finditer(pattern, output, re.MULTILINE):
+        eager, ours, middle, low, high = map(float, match.groups()[1:6])
+        ratio = Spread(middle, low, high)
+        rows.append(Row(f"{match[1]}: eager loop", _one(eager), "ms", ratio, note=f"Ciranda {ours:g} ms, n = {match[7]}; quartiles"))
+    about = "One client's round in one process, one thread: a bare eager loop against Ciranda's task; no aggregation, no messages."
+    return _section("step", "step: one client", about, rows, 1, watch, ["numpy", "torch"])
 
 
 def footprint(options: Options, say: Say) -> Section:
@@ -116,15 +129,14 @@ def footprint(options: Options, say: Say) -> Section:
         Row("`make demo`: the whole command, once it is installed", Spread.of(whole)),
     ]
     about = "What a newcomer waits and pays for."
-    return Section(
-        "footprint", "footprint: size and start", about, rows, machine.today(), machine.describe(), {}, options.repetitions, watch.others()
-    )
+    return _section("footprint", "footprint: size and start", about, rows, options.repetitions, watch)
 
 
 SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "classic": classic,
     "tiny": tiny,
     "million": million,
+    "step": step,
     "exact-sum": exact_sum,
     "footprint": footprint,
 }
@@ -172,10 +184,18 @@ def _one(value: float) -> Spread:
     return Spread(value, value, value)
 
 
-def _numpy() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {"numpy": version("numpy")}
+def _section(
+    name: str,
+    title: str,
+    about: str,
+    rows: Sequence[Row],
+    repetitions: int,
+    watch: machine.Watch,
+    packages: Sequence[str] = (),
+    output: str = "",
+) -> Section:
+    versions = {package: version(package) for package in packages}
+    return Section(name, title, about, rows, machine.today(), machine.describe(), versions, repetitions, watch.others(), output)
 
 
 def _demo(python: Path) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import flwr  # type: ignore[import-not-found, unused-ignore]
 import ray  # type: ignore[import-not-found, unused-ignore]
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message  # type: ignore[import-not-found, unused-ignore]
+from flwr.clientapp import ClientApp  # type: ignore[import-not-found, unused-ignore]
 from flwr.serverapp import Grid, ServerApp  # type: ignore[import-not-found, unused-ignore]
 from flwr.serverapp.strategy import FedAvg  # type: ignore[import-not-found, unused-ignore]
 from flwr.simulation import run_simulation  # type: ignore[import-not-found, unused-ignore]
@@ -35,7 +36,8 @@ class Marked(FedAvg):  # type: ignore[misc, unused-ignore]
         return averaged
 
 
-def work(job: Job) -> Report:
+def simulate(job: Job, client: ClientApp) -> Report:
+    """FedAvg over all of `client`'s nodes, which is told the job in every message."""
     net = network(job.work)
     strategy = Marked(
         fraction_train=job.work.cohort / job.work.clients,
@@ -54,7 +56,7 @@ def work(job: Job) -> Report:
 
     run_simulation(
         server,
-        flower_client.app,
+        client,
         job.work.clients,
         backend_config={"init_args": {"num_cpus": job.processes}, "client_resources": {"num_cpus": 1}},
     )
@@ -64,4 +66,4 @@ def work(job: Job) -> Report:
 
 
 if __name__ == "__main__":
-    main(work)
+    main(lambda job: simulate(job, flower_client.app))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,7 +76,7 @@ def model_of(work: Work, net: nn.Module) -> Any:
 
 
 def backend_of(job: Job) -> Any:
-    """Clients are drawn as pfl recommends: in turn, from a shuffled list."""
+    """Clients are drawn as pfl recommends, in turn from a shuffled list; each keeps its batches once they are cut."""
     from pfl.aggregate.simulate import SimulatedBackend  # type: ignore[import-not-found, unused-ignore]
     from pfl.data.federated_dataset import FederatedDataset  # type: ignore[import-not-found, unused-ignore]
     from pfl.data.pytorch import PyTorchTensorDataset  # type: ignore[import-not-found, unused-ignore]
@@ -84,7 +84,7 @@ def backend_of(job: Job) -> Any:
 
     x, y = shares(job.data, job.work.model, job.work.clients)
     users = [str(rank) for rank in np.random.permutation(job.work.clients)]  # noqa: NPY002
-    make: Callable[[str], Any] = lambda user: PyTorchTensorDataset((x[int(user)], y[int(user)]), user_id=user)  # noqa: E731
+    make = functools.cache(lambda user: PyTorchTensorDataset((x[int(user)], y[int(user)]), user_id=user))
     data = FederatedDataset(make, get_user_sampler("minimize_reuse", users))
     return SimulatedBackend(data, data)
 
