@@ -38,7 +38,7 @@ bench: $(VENV)/.ready ## the benchmarks against a bare loop and other frameworks
 	@$(VENV)/bin/python -m benchmarks
 
 clean: ## remove what the other targets made, runs excepted
-	rm -rf $(DEMO) $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	rm -rf $(DEMO) $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
 
 # Called with the folder of a virtual environment ($1) and what to install there ($2).
 define environment
