@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from ciranda.core.client import train_update, update_digest
-from ciranda.core.errors import CirandaError, TaskError, blame
+from ciranda.core.errors import CirandaError, SignatureError, TaskError, blame
 from ciranda.core.metrics import Sums
+from ciranda.core.params import model_sha256
 from ciranda.core.population import Population, rank_of
 from ciranda.core.rng import Draw
 from ciranda.core.stages import Chain
@@ -97,6 +98,7 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._models: dict[str, tuple[Arrays, Contract]] = {}
+        self._checked: set[str] = set()
         self._open: _Open | None = None
 
     def publish(self, digest: str, arrays: Arrays, contract: Contract) -> None:
@@ -134,7 +136,7 @@ class Worker:
 
     def _train(self, job: Job, name: str) -> Reply:
         setup = self._setup
-        model, contract = self._models[job.digest]
+        model, contract = self._model(job.digest)
         if self._open is None or self._open.phase != job.phase:
             self._open = _Open(job.phase, contract, zero(contract), {})
         draw = setup.draw.at("train", round=job.round, client=name)
@@ -149,7 +151,19 @@ class Worker:
         setup = self._setup
         population = setup.population
         examples = population.data.test[job.span[0] : job.span[1]] if name == EVALUATOR else population.test(rank_of(name))
-        return Reply(name, "", 0, setup.task.evaluate(self._models[job.digest][0], examples, setup.evaluate_batch))
+        return Reply(name, "", 0, setup.task.evaluate(self._model(job.digest)[0], examples, setup.evaluate_batch))
+
+    def _model(self, digest: str) -> tuple[Arrays, Contract]:
+        """The model that was published under `digest`, checked once. Raises SignatureError if it is another one."""
+        model, contract = self._models[digest]
+        if digest not in self._checked:
+            if (found := model_sha256(model)) != digest:
+                raise SignatureError(
+                    f"The weights here are out of step: they have digest {found[:12]}, the round's model is {digest[:12]}.",
+                    hint="Nothing may write into the arrays of the model that a task is given; copy them first.",
+                )
+            self._checked = {*self._models} & {*self._checked, digest}
+        return model, contract
 
 
 def _located(problem: Exception, job: Job, name: str) -> CirandaError:
