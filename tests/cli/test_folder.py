@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ciranda.cli.folder import KEPT_CHECKPOINTS, RUN, RunFolder, free_folder
-from ciranda.cli.result import Result, best_round, irreproducible, read_result
+from ciranda.cli.result import Result, best_round, irreproducible, model_card, read_result
 from ciranda.core.errors import DataError, Missing
 from ciranda.experiment.load import resolve
 from ciranda.protocol.plan import StopRule
@@ -124,3 +124,14 @@ def test_a_result_is_read_back(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(result.text()[:40])
     with pytest.raises(DataError, match="not a run's result"):
         read_result(tmp_path / "result.json")
+
+
+def test_a_card_shows_the_main_metrics_and_the_classes() -> None:
+    classes = {"precision.0": 1.0, "recall.0": 0.5, "f1.0": 2 / 3, "support.0": 4.0}
+    metrics = {"server": {"accuracy": 0.5}, "server-classes": classes, "clients-spread": {"accuracy.min": 0.1}}
+    result = Result("finished", "target", 2, metrics, "ab", False, ["x", "y"], 1, 2, 0.5, None, {}, "runs/x")
+    card = model_card(result, resolve("digits"))
+    assert "| server | accuracy | 0.5000 |" in card
+    assert "| 0 | 1.0000 | 0.5000 | 0.6667 | 4 |" in card
+    assert "accuracy.min" not in card
+    assert "no: x; y" in card

@@ -71,6 +71,9 @@ class Display:
         self._metrics = metrics_text(main_metrics(row))
         self._line(round_line(row, self._rounds))
         logger.info("round %d committed", row["round"], extra={"role": "coordinator", "round": row["round"]})
+        for name, values in sorted(row.get("clients", {}).items()):
+            text = " ".join(f"{metric} {value:.4f}" for metric, value in values.items() if value is not None)
+            logger.debug("client answered: %s", text, extra={"role": "client", "client": name, "round": row["round"]})
         for name, reason in sorted(row.get("refused", {}).items()):
             logger.info("reply refused: %s", reason, extra={"role": "client", "client": name, "round": row["round"]})
         self._advance(int(row["round"]))

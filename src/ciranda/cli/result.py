@@ -133,6 +133,22 @@ def model_card(result: Result, experiment: Experiment) -> str:
         "| evaluated on | metric | value |",
         "|---|---|--:|",
     ]
-    lines += [f"| {group} | {name} | {value:.4f} |" for group, values in result.metrics.items() for name, value in values.items()]
+    shown = {group: values for group, values in result.metrics.items() if group in ("train", "server", "clients")}
+    lines += [f"| {group} | {name} | {value:.4f} |" for group, values in shown.items() for name, value in values.items()]
+    lines += _class_table(result.metrics)
     lines += ["", "Use it with `ciranda predict RUN INPUT`; the whole recipe is in `experiment.toml` beside this file.", ""]
     return "\n".join(lines)
+
+
+def _class_table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """One line a class, of the server's evaluation or else the clients'; nothing for regression."""
+    values = metrics.get("server-classes") or metrics.get("clients-classes") or {}
+    labels = [name.partition(".")[2] for name in values if name.startswith("support.")]
+    if not labels:
+        return []
+    columns = ("precision", "recall", "f1")
+    rows = [
+        " | ".join([f"| {label}", *(f"{values[f'{name}.{label}']:.4f}" for name in columns), f"{values[f'support.{label}']:.0f} |"])
+        for label in labels
+    ]
+    return ["", "| class | precision | recall | f1 | support |", "|---|--:|--:|--:|--:|", *rows]
