@@ -34,7 +34,7 @@ budgets: $(VENV)/.ready $(DEMO)/.ready ## what is measured rather than read: cal
 	@$(DEMO)/bin/python scripts/import_time.py
 	@$(DEMO)/bin/python scripts/install_size.py
 
-bench: $(VENV)/.ready ## the benchmarks against a bare loop and other frameworks
+bench: $(VENV)/.ready $(DEMO)/.ready ## the benchmarks against a bare loop and other frameworks
 	@$(VENV)/bin/python -m benchmarks
 
 clean: ## remove what the other targets made, runs excepted

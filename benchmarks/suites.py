@@ -206,5 +206,5 @@ def _demo(python: Path) -> tuple[float, float]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         whole = time.monotonic() - started
     if done.returncode:
-        raise Failed(f"make demo: {last_words(done.stderr)}")
+        raise Failed(f"make demo: {done.stderr.strip()[:400]}")
     return float(json.loads(done.stdout)["seconds"]), whole
