@@ -213,6 +213,7 @@ def _split(values: Floats, factor: float) -> tuple[Floats, Floats]:
 
 def _divide(total: Fixed, divisor: float, dtype: np.dtype[Any]) -> Array:
     """total / divisor, written over `total`: a block is read before anything is written at or beyond its place."""
+    total = np.ascontiguousarray(total)  # a stage may have turned it into a view
     result: Array = total.view(dtype)[: total.size]
     floats = np.empty(min(BLOCK, total.size))
     for begin in range(0, total.size, BLOCK):
