@@ -96,7 +96,10 @@ def _end(process: subprocess.Popen[str]) -> None:
     """End what is left of the process's session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()  # not read to its end: a daemon that left the session may hold it open
 
 
 def last_words(text: str) -> str:
