@@ -14,6 +14,7 @@ help: ## this list
 
 demo: $(DEMO)/.ready ## train the digits over 20 clients, with the light base install
 	@$(DEMO)/bin/ciranda run
+	@echo "(ciranda is $(DEMO)/bin/ciranda here)"
 
 test: check ## every check, then the whole test suite under the coverage floor
 	@$(VENV)/bin/python -m pytest --cov --cov-report=term

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -160,6 +161,22 @@ def test_a_killed_worker_is_named_and_the_run_can_go_on(tmp_path: Path, unbroken
     assert "ciranda resume" in caught.value.hint
     assert json.loads((tmp_path / "run" / "result.json").read_text())["state"] == "error"
     assert not multiprocessing.active_children()
+    assert compose.resume(tmp_path / "run").model_sha256 == unbroken.model_sha256
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
+    tmp_path: Path, unbroken: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    fill = on_round(2, lambda: monkeypatch.setattr("ciranda.store.files.os.write", full))
+    with pytest.raises(StoreError, match=r"No room to write .*: it needs [\d,]+ bytes") as caught:
+        compose.run(small(), tmp_path / "run", workers=1, on_event=fill)
+    assert "Free some space" in caught.value.hint
+    monkeypatch.undo()
+    assert not list((tmp_path / "run").rglob("*.part"))
+    assert [row["round"] for row in RunFolder(tmp_path / "run").rows()] == [1, 2]
     assert compose.resume(tmp_path / "run").model_sha256 == unbroken.model_sha256
 
 

@@ -11,7 +11,7 @@ import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -272,7 +272,8 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
                 host.start(model, assembly.population.size)
             state = host.run()
     except CirandaError as error:
-        session.finish(host.state, None, str(error), [])
+        with suppress(StoreError):  # the disk may be what failed; the store still holds the last whole round
+            session.finish(host.state, None, str(error), [])
         raise
     finally:
         wire.close()
