@@ -1,8 +1,9 @@
 """Choose settings on a validation split of the training data, then open the test set once.
 
     python -m benchmarks.tuning classic-mnist --out DIR --grid client.learning-rate=0.05,0.1 --grid client.momentum=0.5,0.9
+    python -m benchmarks.tuning classic-mnist --out DIR --candidate "client.optimizer=adam client.learning-rate=0.001" --candidate ""
 
-Every combination trains on the training data less its last VALIDATION examples and is judged on those, under the preset's own
+Every candidate, and every combination of the grid, trains on the training data less its last VALIDATION examples and is judged on those, under the preset's own
 number of rounds. The best one is then run on the whole training data for each of the seeds, and evaluated on the test set.
 """
 
@@ -60,7 +61,9 @@ def measure(experiment: Experiment, out: Path, metric: str, *, held_out: bool) -
         if row["event"] == "round":
             values.append(row["metrics"]["server"][metric])
 
-    compose.run(experiment, out, on_event=note, task=task)
+    result = compose.run(experiment, out, on_event=note, task=task)
+    if result.state != "finished":
+        raise SystemExit(f"stopped: {result.stop_reason}")  # an unfinished run must neither be chosen nor lead on to the test set
     return values[-1], values
 
 
@@ -68,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset")
     parser.add_argument("--grid", action="append", default=[], help="section.key=value,value,...")
+    parser.add_argument("--candidate", action="append", default=[], help='settings to try, separated by spaces; "" is the preset as it is')
     parser.add_argument("--set", action="append", default=[], help="section.key=value for every run")
     parser.add_argument("--metric", default="accuracy")
     parser.add_argument("--seeds", default="1,2,3", help="of the final runs; the search uses seed 0")
@@ -75,7 +79,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     scores: list[tuple[float, list[str]]] = []
-    for number, settings in enumerate(combinations(arguments.grid)):
+    candidates = [candidate.split() for candidate in arguments.candidate] + (combinations(arguments.grid) if arguments.grid else [])
+    for number, settings in enumerate(candidates):
         experiment = resolve(arguments.preset, [*arguments.set, *settings, "experiment.seed=0"])
         last, values = measure(experiment, arguments.out / f"search-{number}", arguments.metric, held_out=True)
         print(f"validation {last:.4f}  {' '.join(settings)}  {[round(value, 4) for value in values]}", flush=True)
