@@ -3,7 +3,8 @@
     python -m benchmarks.tuning classic-mnist --out DIR --grid client.learning-rate=0.05,0.1 --grid client.momentum=0.5,0.9
     python -m benchmarks.tuning classic-mnist --out DIR --candidate "client.optimizer=adam client.learning-rate=0.001" --candidate ""
 
-Every candidate, and every combination of the grid, trains on the training data less its last VALIDATION examples and is judged on those, under the preset's own
+Every candidate, and every combination of the grid,
+trains on the training data less its last VALIDATION examples and is judged on those, under the preset's own
 number of rounds. The best one is then run on the whole training data for each of the seeds, and evaluated on the test set.
 """
 
