@@ -19,7 +19,7 @@ _STEPS, _BATCH = 3, 8
 
 @contextmanager
 def prepare_worker(uses_torch: bool) -> Iterator[None]:
-    """One thread for numpy's and torch's arithmetic while inside, because the sums in an operator depend on how it is split; as before after it.
+    """One thread for the arithmetic of numpy and torch while inside, as sums in an operator depend on how it is split; as before after.
 
     Args:
         uses_torch: whether the task does; importing torch for nothing would cost a worker a second.
