@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,7 @@ def guarded(command: Callable[[], object], *, debug: bool) -> int:
     """Run `command` and return the exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
     try:
         outcome = command()
+        sys.stdout.flush()  # here, where a reader that is gone is no fault, and not at exit
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -63,6 +65,8 @@ def _told(error: Exception, debug: bool) -> int:
 
 
 def _reader_gone() -> int:
-    """Whoever read our output stopped, as `head` does; nothing may be flushed there at exit."""
-    sys.stdout = None
+    """Whoever read our output stopped, as `head` does; what is still to be flushed at exit goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
     return 1
