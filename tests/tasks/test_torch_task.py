@@ -104,24 +104,32 @@ class TestRegression(TaskConformance):
         return TorchEngine(Regression(), "cpu")
 
 
-def test_a_step_is_torchs_own() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_step_is_torchs_own(momentum: float) -> None:
     engine = TorchEngine(Normalised(), "cpu")
     start = engine.initial(Draw(1))
     module = Normalised().model()
     module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in start.items()})
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=momentum)
     for epoch in (1, 2):
         order = Draw(7).at("shuffle", epoch=epoch).generator().permutation(20)
         for rows in (order[:6], order[6:12], order[12:18], order[18:]):
             optimizer.zero_grad()
             F.cross_entropy(module(torch.from_numpy(X[rows]).float()), torch.from_numpy(Y[rows])).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    trained = engine.train(start, FEW, ClientSettings(local_epochs=2, batch_size=6, learning_rate=0.1), Draw(7)).arrays
+    trained = engine.train(start, FEW, ClientSettings(local_epochs=2, batch_size=6, learning_rate=0.1, momentum=momentum), Draw(7)).arrays
     for name, value in module.state_dict().items():
         assert np.allclose(trained[name], value.numpy(), atol=1e-6), name
 
 
-@pytest.mark.parametrize("chosen", [ClientSettings(batch_size=6, momentum=0.9, weight_decay=0.01), ClientSettings(optimizer="adam")])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ClientSettings(batch_size=6, momentum=0.9),
+        ClientSettings(batch_size=6, momentum=0.9, weight_decay=0.01),
+        ClientSettings(optimizer="adam"),
+    ],
+)
 def test_an_optimizer_keeps_nothing_from_client_to_client(chosen: ClientSettings) -> None:
     fresh, used = TorchEngine(Plain(), "cpu"), TorchEngine(Plain(), "cpu")
     model = fresh.initial(Draw(1))

@@ -111,8 +111,8 @@ class Local:
     def _update(self, task: TorchTask, settings: ClientSettings, parameters: list[nn.Parameter]) -> Callable[[], object]:
         """What moves the parameters by their gradients: an optimizer without history."""
         usual = type(task).optimizer is TorchTask.optimizer
-        if usual and self.device.type == "cpu" and settings.optimizer == "sgd" and not settings.momentum and not settings.weight_decay:
-            return _plain_sgd(parameters, settings.learning_rate)
+        if usual and self.device.type == "cpu" and settings.optimizer == "sgd" and not settings.weight_decay and not settings.extra:
+            return _sgd(parameters, settings.learning_rate, settings.momentum)
         if self._optimizer is None or settings != self._settings or not usual:
             self._optimizer, self._settings = task.optimizer(parameters, settings), settings
         self._optimizer.state.clear()
@@ -128,14 +128,27 @@ def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int,
     )
 
 
-def _plain_sgd(parameters: list[nn.Parameter], rate: float) -> Callable[[], None]:
-    """w - rate g in one pass. torch.optim.SGD's bookkeeping is about 0.1 ms a step, 4 % of a step of the small CNN on MNIST."""
+def _sgd(parameters: list[nn.Parameter], rate: float, momentum: float) -> Callable[[], None]:
+    """v = momentum v + g (at first g), w = w - rate v, in place: the bits of torch.optim.SGD's plain implementation.
+
+    Its bookkeeping, which is left out, is about 0.1 ms a step: 4 % of a step of the small CNN on MNIST.
+    """
     pairs = [(value, value.data) for value in parameters]
+    velocities: dict[nn.Parameter, Tensor] = {}
 
     def update() -> None:
         for parameter, values in pairs:
-            if parameter.grad is not None:
-                values.add_(parameter.grad, alpha=-rate)
+            direction = parameter.grad
+            if direction is None:
+                continue
+            if momentum:
+                velocity = velocities.get(parameter)
+                if velocity is None:
+                    # The gradient is nobody else's: it is dropped, never zeroed, before the next backward pass.
+                    velocities[parameter] = direction
+                else:
+                    direction = velocity.mul_(momentum).add_(direction)
+            values.add_(direction, alpha=-rate)
 
     return update
 

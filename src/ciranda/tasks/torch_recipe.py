@@ -48,5 +48,5 @@ def torch_recipe(device: torch.device) -> dict[str, str]:
         "capability": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
         "device": device.type,
         "threads": str(torch.get_num_threads()),
-        "optimizer": "fused",
+        "optimizer": "in-place sgd, else fused",
     }
