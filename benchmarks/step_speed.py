@@ -1,6 +1,6 @@
 """One client's round in one process: a bare eager PyTorch loop against Ciranda's task, on the same data, alternated.
 
-    python benchmarks/step_speed.py [CASE ...] [--repeats N]
+    python -m benchmarks.step_speed [CASE ...] [--repeats N]
 
 Both sides start from a model's arrays and end with the difference from it, on one thread. The eager loop is what a good engineer
 writes first: float32 NCHW tensors scaled once beforehand, index batches `x[perm[i:i+b]]`, torch.optim.SGD, F.nll_loss. Ciranda starts
@@ -19,30 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.contenders.local import Cnn
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Arrays, ClientSettings, Examples
 from ciranda.core.update import difference
 from ciranda.tasks.recipe import prepare_worker
 from ciranda.tasks.registry import TASKS
 from ciranda.tasks.torch_models import CnnCifar, CnnMcMahan
-
-
-class SeedCnn(nn.Module):
-    """The seeds' MNIST network as published."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 10, kernel_size=5)
-        self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
-        self.conv2_drop = nn.Dropout2d()
-        self.fc1 = nn.Linear(320, 50)
-        self.fc2 = nn.Linear(50, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(F.max_pool2d(self.conv1(x), 2))
-        x = F.relu(F.max_pool2d(self.conv2_drop(self.conv2(x)), 2))
-        x = F.relu(self.fc1(x.view(-1, 320)))
-        return F.log_softmax(self.fc2(F.dropout(x, training=self.training)), dim=1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ def softmax() -> nn.Module:
 
 
 CASES = {
-    "classic": Case("mnist-cnn", SeedCnn, 3_000, 32, 1, 15),
+    "classic": Case("mnist-cnn", Cnn, 3_000, 32, 1, 15),
     "mcmahan": Case("mnist-cnn-mcmahan", CnnMcMahan, 600, 10, 1, 10),
     "cifar10": Case("cifar10-cnn", CnnCifar, 2_500, 32, 1, 15),
     "tiny": Case("mnist-softmax", softmax, 60, 10, 1, 300),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -169,7 +170,8 @@ def _on_mnist(work: Work, contenders: list[Contender], options: Options, title: 
 
 def _script(name: str, python: Path) -> str:
     """What a script of this project prints; the ones that hold a budget end with 1 over it, which is not a failure to measure."""
-    done = subprocess.run([str(python), str(ROOT / name)], capture_output=True, text=True, check=False, cwd=ROOT)
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}  # for what the benchmarks share
+    done = subprocess.run([str(python), str(ROOT / name)], capture_output=True, text=True, check=False, cwd=ROOT, env=paths)
     if done.returncode not in (0, 1) or "Traceback" in done.stderr:
         raise Failed(f"{name}: {last_words(done.stderr)}")
     return done.stdout

@@ -101,7 +101,8 @@ def main() -> int:
     lines = sum(counts.source.values())
     print(f"source: {len(counts.source)} files, {lines} lines, median {counts.median:g}, longest {longest[0]} ({longest[1]})")
     print(f"functions: {len(counts.functions)}, longest {function[0]} ({function[1]})")
-    print(f"tests: {len(counts.tests)} files, {sum(counts.tests.values())} lines, ratio {counts.ratio:.2f}")
+    tests = sum(counts.tests.values())
+    print(f"tests: {len(counts.tests)} files, {tests} lines, ratio {counts.ratio:.2f}; {tests / lines:.2f} with {KIT} as source")
     found = breaches(counts)
     print("\n".join(found) or "budgets: no breach")
     return 1 if found else 0
