@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO := .venv-demo
 VENV := .venv
-EXTRAS := torch,data,plots,dev
+EXTRAS := torch,data,plots,http,mqtt,flower,trees,tracking,dev
 PIP_INSTALL = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
