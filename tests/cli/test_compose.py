@@ -97,6 +97,8 @@ def test_evaluation_on_clients_has_every_client_and_the_spread(tmp_path: Path) -
     clients, spread = last["metrics"]["clients-classes"], last["metrics"]["clients-spread"]
     assert clients["support.3"] > 0
     assert 0 <= clients["recall.3"] <= 1
+    mistaken = sum(last["metrics"]["server-confusion"].values())
+    assert mistaken == pytest.approx((1 - last["metrics"]["server"]["accuracy"]) * len(compose.task_of(small()).data().test.y))
     assert last["metrics"]["server-classes"]["support.3"] == np.sum(compose.task_of(small()).data().test.y == 3)
     assert spread["accuracy.min"] <= spread["accuracy.median"] <= spread["accuracy.max"]
     evaluated = [name for name, _ in last["evaluated"] if not name.startswith("@")]

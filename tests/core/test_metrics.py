@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from ciranda.core.errors import DataError, DivergedError, TaskError
-from ciranda.core.metrics import add, classification, fixed, per_class, regression, spread, summarise
+from ciranda.core.metrics import MOST_CONFUSIONS, add, classification, confusions, fixed, per_class, regression, spread, summarise
 
 CLASSES = 4
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -267,3 +267,25 @@ def test_the_spread_of_known_values() -> None:
     assert found["accuracy"] == pytest.approx({"min": 0.0, "p10": 0.1, "median": 0.5, "max": 1.0, "std": math.sqrt(0.1)})
     assert found["loss"] == {"min": 2.0, "p10": 2.0, "median": 2.0, "max": 2.0, "std": 0.0}
     assert spread({}) == {}
+
+
+@given(predictions)
+def test_confusions_and_recall_give_the_matrix_back(rows: list[tuple[int, int, float]]) -> None:
+    sums = batch(rows)
+    rebuilt = np.zeros((CLASSES, CLASSES))
+    for pair, count in confusions(sums, CLASSES).items():
+        true, predicted = map(int, pair.split("."))
+        assert true != predicted
+        rebuilt[true, predicted] = count
+    scores = per_class(sums)
+    rebuilt += np.diag(np.rint(np.multiply(scores["recall"], scores["support"])))
+    assert np.array_equal(rebuilt, sums["confusion"])
+
+
+def test_only_the_most_frequent_confusions_of_many_classes_are_kept() -> None:
+    matrix = np.arange(50 * 50).reshape(50, 50)
+    kept = confusions({"confusion": matrix}, 50)
+    assert len(kept) == MOST_CONFUSIONS
+    assert min(kept.values()) == np.sort((matrix - np.diag(np.diag(matrix))).ravel())[-MOST_CONFUSIONS]
+    assert confusions({"confusion": matrix}, 49) == {}
+    assert confusions({"n": 3}, 50) == {}

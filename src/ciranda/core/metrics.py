@@ -21,6 +21,7 @@ from ciranda.core.errors import DataError, DivergedError, TaskError
 Sums = Mapping[str, int | NDArray[np.int64]]
 
 LOSS_BITS = 24
+MOST_CONFUSIONS = 1000
 # Squares of small targets (0.001 squared is 2^-20) need a finer grid than losses do.
 REGRESSION_BITS = 48
 
@@ -186,6 +187,20 @@ def per_class(sums: Sums) -> dict[str, list[float]]:
         "f1": ratio(2 * hits, predicted + support),
         "support": support.astype(np.float64).tolist(),
     }
+
+
+def confusions(sums: Sums, most_classes: int) -> dict[str, float]:
+    """Off the diagonal of the confusion matrix: "TRUE.PREDICTED" -> examples, for the MOST_CONFUSIONS most frequent pairs.
+
+    The diagonal is recall times support. {} without a matrix, or with more than `most_classes` classes.
+    """
+    matrix = np.asarray(sums.get("confusion", ()))
+    if not matrix.size or len(matrix) > most_classes:
+        return {}
+    wrong = matrix - np.diag(np.diag(matrix))
+    cells = np.flatnonzero(wrong)
+    kept = cells[np.argsort(-wrong.ravel()[cells], kind="stable")[:MOST_CONFUSIONS]]
+    return {f"{cell // len(matrix)}.{cell % len(matrix)}": float(wrong.ravel()[cell]) for cell in np.sort(kept).tolist()}
 
 
 def spread(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

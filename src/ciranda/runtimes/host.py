@@ -13,7 +13,7 @@ from typing import Any
 
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, RunError, StoreError
-from ciranda.core.metrics import Sums, add, per_class, spread, summarise
+from ciranda.core.metrics import Sums, add, confusions, per_class, spread, summarise
 from ciranda.core.params import model_sha256
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import Strategy, StrategyState
@@ -196,8 +196,9 @@ class Host:
 def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """(group -> metrics, client -> metrics) of a closed phase.
 
-    Beside the groups "train", "server" and "clients" stand "server-classes" and "clients-classes" (recall.3 and the like, by label), and
-    "clients-spread" over the clients (accuracy.p10 and the like).
+    Beside the groups "train", "server" and "clients" stand "server-classes" and "clients-classes" (recall.3 and the like, by label),
+    "server-confusion" and "clients-confusion" (what was mistaken for what), and "clients-spread" over the clients (accuracy.p10 and
+    the like).
     """
     clients = {name: sums for name, sums in gathered.metrics.items() if name != EVALUATOR}
     if command.kind == "train":
@@ -208,6 +209,7 @@ def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, 
     groups: dict[str, dict[str, float]] = {}
     for group, sums in (("server", gathered.metrics.get(EVALUATOR, {})), ("clients", _sum(clients.values()))):
         groups[group], groups[f"{group}-classes"] = summarise(sums), _by_class(sums)
+        groups[f"{group}-confusion"] = confusions(sums, MOST_CLASSES)
     evaluated = {name: summarise(sums) for name, sums in clients.items()}
     groups["clients-spread"] = {f"{name}.{key}": value for name, keys in spread(evaluated).items() for key, value in keys.items()}
     return {group: values for group, values in groups.items() if values}, evaluated
