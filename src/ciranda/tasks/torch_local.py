@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -129,26 +130,31 @@ def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int,
 
 
 def _sgd(parameters: list[nn.Parameter], rate: float, momentum: float) -> Callable[[], None]:
-    """v = momentum v + g (at first g), w = w - rate v, in place: the bits of torch.optim.SGD's plain implementation.
+    """v = momentum v + g (from v = 0), w = w - rate v: one call of torch's fused kernel, the bits of torch.optim.SGD's plain implementation.
 
-    Its bookkeeping, which is left out, is about 0.1 ms a step: 4 % of a step of the small CNN on MNIST.
+    The optimizer's bookkeeping, which is left out, is about 0.1 ms a step: 4 % of a step of the small CNN on MNIST.
     """
-    pairs = [(value, value.data) for value in parameters]
-    velocities: dict[nn.Parameter, Tensor] = {}
+    values = [parameter.data for parameter in parameters]
+    velocities = [torch.zeros_like(value) for value in values] if momentum else []
 
     def update() -> None:
-        for parameter, values in pairs:
-            direction = parameter.grad
-            if direction is None:
-                continue
-            if momentum:
-                velocity = velocities.get(parameter)
-                if velocity is None:
-                    # The gradient is nobody else's: it is dropped, never zeroed, before the next backward pass.
-                    velocities[parameter] = direction
-                else:
-                    direction = velocity.mul_(momentum).add_(direction)
-            values.add_(direction, alpha=-rate)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        moved, moving = values, velocities
+        if len(gradients) < len(parameters):
+            reached = [parameter.grad is not None for parameter in parameters]
+            moved, moving = list(compress(values, reached)), list(compress(velocities, reached))
+        torch._fused_sgd_(
+            moved,
+            gradients,
+            moving,
+            weight_decay=0.0,
+            momentum=momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+        )
 
     return update
 
