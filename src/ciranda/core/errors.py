@@ -20,6 +20,10 @@ CirandaError
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Self
+
+from ciranda.core.texts import Tell, Text
 
 # Installed packages, the standard library (on Windows too), what is frozen into the interpreter, and this package.
 _NOT_THE_USERS = re.compile(
@@ -28,14 +32,47 @@ _NOT_THE_USERS = re.compile(
 
 
 class CirandaError(Exception):
-    """The base of all. `str(error)` says what is wrong and where; `hint` says what to do about it."""
+    """The base of all. `str(error)` says what is wrong and where; `hint` says what to do about it, both in English.
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+    Args:
+        message: a literal template with named fields, "There is no column '{column}'."; never a text that is already filled in,
+            which nobody could translate. Without fields it is taken as it stands.
+        hint: the same; it shares the fields.
+        fields: the values by name (`ciranda.core.texts.Text`). Another error among them stands for its message.
+    """
+
+    def __init__(self, message: str, /, *, hint: str = "", **fields: object) -> None:
+        self.text = Text(message, **fields)
+        self.advice = Text(hint, **fields)
+        super().__init__(str(self.text))
+
+    @property
+    def message(self) -> str:
+        """The message's template."""
+        return self.text.template
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """What fills the template."""
+        return self.text.fields
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, in English; "" if there is nothing to say."""
+        return str(self.advice)
+
+    def in_language(self, tell: Tell) -> tuple[str, str]:
+        """Message and hint as `tell` puts them."""
+        return self.text.in_language(tell), self.advice.in_language(tell) if self.advice.template else ""
+
+    def within(self, where: Text) -> Self:
+        """The same error, which now says first where it happened: "Round 3, client 7: ..."."""
+        self.text = Text("{where}: {what}", where=where, what=self.text)
+        self.args = (str(self.text),)
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The default would call the class with `args` alone and lose the hint between processes.
+        # The default would call the class with `args` alone and lose the rest between processes.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -69,8 +106,8 @@ class DivergedError(TaskError):
 class RefusedUpdate(CirandaError):
     """An update that is not admitted; `reason` is one of `ciranda.core.update.REASONS`."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, message: str, /, *, hint: str = "", **fields: object) -> None:
+        super().__init__(message, hint=hint, **fields)
         self.reason = reason
 
 
@@ -101,10 +138,13 @@ class WorkerDied(RunError):
 class MissingExtra(CirandaError):
     """An optional dependency is needed and not installed."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str, purpose: str | Text) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed.",
-            hint=f"Install it with: pip install 'ciranda[{extra}]'",
+            "{purpose} needs the package '{package}', which is not installed.",
+            hint="Install it with: pip install 'ciranda[{extra}]'",
+            purpose=purpose if isinstance(purpose, Text) else Text(purpose),
+            package=package,
+            extra=extra,
         )
 
 
