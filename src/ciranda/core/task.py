@@ -48,6 +48,7 @@ class FederatedData:
         classes: class names in label order; empty for regression.
         groups: for each training example the id of its natural owner, shape (n,), or None.
         name, source: what it is and where it was read from, for records.
+        record: how raw rows became these examples, ready for JSON, where that was found out from the data; kept in the run's folder.
     """
 
     train: Examples
@@ -56,6 +57,7 @@ class FederatedData:
     groups: Array | None = None
     name: str = "data"
     source: str = ""
+    record: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
