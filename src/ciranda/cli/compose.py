@@ -25,6 +25,7 @@ from ciranda.cli.result import Result, best_round, make_result, model_card
 from ciranda.cli.tables import csv_task
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
+from ciranda.core.holdout import pooled, with_validation, without_fold
 from ciranda.core.params import Signature
 from ciranda.core.partition import partition
 from ciranda.core.population import Population, name_of
@@ -109,8 +110,8 @@ def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
 
 
 def _population(experiment: Experiment, data: FederatedData, draw: Draw) -> Population:
-    federation = experiment.federation
-    if experiment.evaluate.on_server and not len(data.test):
+    federation, study = experiment.federation, experiment.study
+    if experiment.evaluate.on_server and study.role not in ("validation", "fold") and not len(data.test):
         raise ExperimentError(
             "evaluate.where asks for evaluation on the server, but the data has no test examples.",
             hint='Give data.test-fraction, or set evaluate.where = "clients".',
@@ -119,7 +120,15 @@ def _population(experiment: Experiment, data: FederatedData, draw: Draw) -> Popu
     if clients is None:
         clients = len(np.unique(data.groups)) if data.groups is not None else 1
     dealt = partition(federation.partitioner, data.train.y, clients, draw.at("partition"), groups=data.groups, **federation.params)
-    return Population(data, dealt, federation.validation_fraction, federation.test_fraction or 0.0, draw)
+    population = Population(data, dealt, federation.validation_fraction, federation.test_fraction or 0.0, draw)
+    match study.role:
+        case "centralised":
+            return pooled(population)
+        case "validation":
+            return with_validation(population)
+        case "fold":
+            return without_fold(population, study.folds or 0, study.fold or 0, draw)
+    return population
 
 
 def _plan(experiment: Experiment, draw: Draw) -> Plan:
@@ -169,11 +178,18 @@ def predict(out: Path, inputs: Array, task: Task | None = None) -> Array:
 
 
 def run(
-    experiment: Experiment, out: Path, *, workers: int | None = None, on_event: OnEvent = lambda row: None, task: Task | None = None
+    experiment: Experiment,
+    out: Path,
+    *,
+    workers: int | None = None,
+    on_event: OnEvent = lambda row: None,
+    task: Task | None = None,
+    until: int | None = None,
 ) -> Result:
     """Run an experiment from its beginning into the folder `out`, which must not hold a run yet.
 
     Args:
+        until: end after this round, if the experiment has more; `resume` goes on from there.
         workers: worker processes; by default one per core, and no more than clients in a round.
         on_event: told every line of metrics.jsonl, and {"event": "start" | "progress" | "finish", ...} between them.
 
@@ -183,7 +199,7 @@ def run(
     folder = RunFolder(out)
     if folder.experiment.exists():
         raise StoreError(f"{out} holds a run already.", hint=f"Choose another --out, or go on with: ciranda resume {out}")
-    assembly = assemble(experiment, task)
+    assembly = _until(assemble(experiment, task), until)
     _begin(folder, assembly)
     return _work(folder, assembly, workers, on_event, resuming=False)
 
@@ -195,18 +211,25 @@ def resume(
     workers: int | None = None,
     on_event: OnEvent = lambda row: None,
     task: Task | None = None,
+    until: int | None = None,
 ) -> Result:
-    """Go on with the run in `out`, from its last stored state; with `overrides` such as more rounds, under the changed experiment.
+    """Go on with the run in `out`, from its last stored state; with `overrides` such as more rounds, under the changed experiment;
+    `until` a round as in `run`.
 
     Raises:
         CirandaError: there is no run there, or what ended it again.
     """
     folder = RunFolder.existing(out)
     experiment = load(folder.experiment, overrides)
-    assembly = assemble(experiment, task)
+    assembly = _until(assemble(experiment, task), until)
     if overrides:
         folder.write(folder.experiment, dump(experiment))
     return _work(folder, assembly, workers, on_event, resuming=True)
+
+
+def _until(assembly: Assembly, last: int | None) -> Assembly:
+    rounds = assembly.plan.num_rounds if last is None else min(last, assembly.plan.num_rounds)
+    return replace(assembly, plan=replace(assembly.plan, num_rounds=rounds))
 
 
 def replay(

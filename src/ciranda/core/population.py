@@ -32,6 +32,7 @@ class Population:
     Attributes:
         validation_fraction, test_fraction: the share of each client's own examples that it keeps back, 0 <= sum < 1.
         draw: keys the clients' own splits.
+        tests: what each client keeps back for evaluation, where that is no share of its own.
     """
 
     data: FederatedData
@@ -39,6 +40,7 @@ class Population:
     validation_fraction: float
     test_fraction: float
     draw: Draw
+    tests: Partition | None = None
 
     @property
     def size(self) -> int:
@@ -46,22 +48,25 @@ class Population:
 
     def train(self, rank: int) -> Examples:
         """What client `rank` trains on."""
-        return self.data.train[self._split(rank)[0]]
+        return self.data.train[self.split(rank)[0]]
 
     def validation(self, rank: int) -> Examples:
         """What client `rank` keeps back for choosing settings."""
-        return self.data.train[self._split(rank)[1]]
+        return self.data.train[self.split(rank)[1]]
 
     def test(self, rank: int) -> Examples:
         """What client `rank` keeps back for evaluation."""
-        return self.data.train[self._split(rank)[2]]
+        return self.data.train[self.split(rank)[2]]
 
     def max_weight(self) -> int:
         """The most examples that one client holds: the largest weight that a reply may claim."""
         return max(1, int(self.partition.sizes.max()))
 
-    def _split(self, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def split(self, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of `data.train` client `rank` holds to train on, to validate on and to be evaluated on: indices, int64, ascending."""
         index = self.partition.of(rank)
+        if self.tests is not None:
+            return index, index[:0], self.tests.of(rank)
         if not self.validation_fraction and not self.test_fraction:
             return index, index[:0], index[:0]
         return split(index, self.draw.at("client-split", client=name_of(rank)), self.validation_fraction, self.test_fraction)

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ciranda.core.errors import ExperimentError
+from ciranda.core.metrics import FALLING
 from ciranda.core.partition import PARTITIONERS
 from ciranda.core.selection import cohort_size
 from ciranda.core.strategies import STRATEGIES, make
 from ciranda.core.task import ClientSettings
-from ciranda.experiment.names import FALLING, kebab, metric_problem, parameters
+from ciranda.experiment.names import kebab, metric_problem, parameters
 from ciranda.protocol.messages import CloseRule
 from ciranda.protocol.plan import StopRule
 
@@ -258,6 +259,27 @@ class StopSection(Section):
         return StopRule(**dict(self))
 
 
+class StudySection(Section):
+    """[study]: what a run is for; `ciranda baseline` and `ciranda sweep` write it.
+
+    "centralised": one client holds what all would train on. "validation" and "fold" measure, in the place of the test set, the clients'
+    validation examples, or all that the clients of one fold hold, who then do not train.
+    """
+
+    role: Literal["federated", "centralised", "validation", "fold"] = "federated"
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Whole | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for key in ("folds", "fold"):
+            if (getattr(self, key) is None) is (self.role == "fold"):
+                raise problem('goes with role = "fold", which needs it.', key)
+        if self.fold is not None and self.folds is not None and self.fold > self.folds:
+            raise problem(f"is more than the {self.folds} folds there are.", "fold")
+        return self
+
+
 class Experiment(Section):
     """A whole experiment, valid and with every default filled in."""
 
@@ -270,6 +292,7 @@ class Experiment(Section):
     privacy: PrivacySection = PrivacySection()
     evaluate: EvaluateSection = EvaluateSection()
     stop: StopSection = StopSection()
+    study: StudySection = StudySection()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -282,6 +305,8 @@ class Experiment(Section):
                 raise problem(f"leaves nothing to train on beside test-fraction, {share} by default.", "federation", "validation-fraction")
         self._check_cohort()
         self._check_stop()
+        if self.study.role in ("validation", "fold") and self.evaluate.where != "server":
+            raise problem('must be "server" where the settings are chosen: study.role says so.', "evaluate", "where")
         return self
 
     def _check_cohort(self) -> None:
