@@ -15,6 +15,7 @@ from PIL import Image
 
 from ciranda.cli.plots import figure, figures, plot
 from ciranda.core.errors import DataError, Missing, MissingExtra
+from ciranda.report.records import read
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +75,7 @@ def test_another_folder_can_be_named(tmp_path: Path) -> None:
 
 
 def test_axes_and_lines_are_named() -> None:
-    drawn = dict(figures(history(3, 4)))
+    drawn = dict(figures(read(history(3, 4))))
     for name in ("round", "accuracy (share of examples)", "server", "clients, weighted", "percentile", "Global model"):
         assert name in texts(drawn["global"])
     assert "loss (mean per example)" in texts(drawn["loss"])
@@ -84,15 +85,15 @@ def test_axes_and_lines_are_named() -> None:
 
 def test_names_follow_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRANDA_LANG", "pt")
-    assert "rodada" in texts(dict(figures(history(2, 2)))["global"])
+    assert "rodada" in texts(dict(figures(read(history(2, 2))))["global"])
 
 
 def test_training_losses_are_called_so() -> None:
-    assert "training loss" in texts(dict(figures(history(2, 3, evaluated=False)))["clients"])
+    assert "training loss" in texts(dict(figures(read(history(2, 3, evaluated=False))))["clients"])
 
 
 def test_many_clients_are_paged() -> None:
-    stems = [stem for stem, _ in figures(history(1, 45))]
+    stems = [stem for stem, _ in figures(read(history(1, 45)))]
     assert stems == ["global", "loss", "clients-together", "clients-1", "clients-2", "clients-3"]
 
 
@@ -108,15 +109,15 @@ def test_many_clients_are_paged() -> None:
     ],
 )
 def test_odd_histories_draw(rows: list[dict[str, Any]]) -> None:
-    drawn = list(figures(rows))
+    drawn = list(figures(read(rows)))
     assert drawn
     for _, each in drawn:
         assert texts(each)
-    assert texts(figure(rows))
+    assert texts(figure(read(rows)))
 
 
 def test_a_glance_shows_metric_and_loss() -> None:
-    glance = texts(figure(history(3, 2)))
+    glance = texts(figure(read(history(3, 2))))
     assert "accuracy (share of examples)" in glance
     assert "loss (mean per example)" in glance
 
@@ -131,5 +132,5 @@ def test_without_rounds_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra) as caught:
-        figure(history(1, 1))
+        figure(read(history(1, 1)))
     assert "ciranda[plots]" in caught.value.hint

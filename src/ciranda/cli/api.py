@@ -74,12 +74,16 @@ class Run:
     def plot(self) -> Drawing:
         """The curves of the run; a notebook shows them. Raises MissingExtra without matplotlib."""
         from ciranda.cli.plots import figure
+        from ciranda.report.records import read
 
-        return Drawing(figure(self._folder.rows()))
+        return Drawing(figure(read(self._folder.each_row())))
 
     def __repr__(self) -> str:
         values = ", ".join(
-            f"{group} {name} {value:.4f}" for group, metrics in self.result.metrics.items() for name, value in metrics.items()
+            f"{group} {name} {value:.4f}"
+            for group, metrics in self.result.metrics.items()
+            if group in ("train", "server", "clients")
+            for name, value in metrics.items()
         )
         return f"Run({self.result.state}: {self.result.stop_reason}; {self.result.rounds} rounds; {values}; in {self.out})"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,19 @@ class RunFolder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl. Raises DataError naming the line that cannot be read."""
+        return list(self.each_row())
+
+    def each_row(self) -> Iterator[dict[str, Any]]:
+        """The same, one at a time."""
         if not self.metrics.is_file():
             raise Missing(f"{self.path} has no metrics.jsonl: has the run begun?")
-        rows = []
-        for number, line in enumerate(self.metrics.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                raise DataError(f"{self.metrics}, line {number} is not JSON.", hint="`ciranda resume` writes the file anew.") from None
-        return rows
+        with self.metrics.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    raise DataError(f"{self.metrics}, line {number} is not JSON.", hint="`ciranda resume` writes the file anew.") from None
+                yield row
 
     def checkpoint(self, round_number: int, store: Store, blob: str, best: int) -> None:
         """Name the round's model among the checkpoints; keep the last few and the best."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciranda.cli.curves import Band, Curve, Row, client_band, client_curves, client_headline, group_curve, headline
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.i18n import TEXTS, say
 from ciranda.core.errors import DataError, MissingExtra
+from ciranda.report.records import Curve, Records, read
+from ciranda.report.scale import spaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,13 +53,13 @@ def plot(name: str | None, out: Path | None = None) -> list[Path]:
         Missing: no such run. DataError: no round is recorded yet. MissingExtra: matplotlib is not installed.
     """
     folder = RunFolder.existing(find_run(name))
-    rows = folder.rows()
-    if not any(row["event"] == "round" for row in rows):
+    records = read(folder.each_row())
+    if not len(records.rounds):
         raise DataError(f"{folder.path} has no finished round to draw.", hint=f"Go on with it: ciranda resume {folder.path}")
     target = out if out is not None else folder.path / "plots"
     target.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for stem, drawn in figures(rows):
+    for stem, drawn in figures(records):
         for suffix in ("png", "svg"):
             file = target / f"{stem}.{suffix}"
             folder.write(file, _rendered(drawn, suffix))
@@ -66,66 +67,65 @@ def plot(name: str | None, out: Path | None = None) -> list[Path]:
     return files
 
 
-def figures(rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
-    """(file stem, figure) of every figure that the rows have something for."""
-    metric = headline(rows)
-    yield "global", _single(rows, metric, say("plot.global"))
+def figures(records: Records) -> Iterator[tuple[str, Figure]]:
+    """(file stem, figure) of every figure that the records have something for."""
+    metric = records.headline()
+    yield "global", _single(records, metric, say("plot.global"))
     if metric != "loss":
-        yield "loss", _single(rows, "loss", say("plot.loss"))
-    own = client_headline(rows)
-    curves = client_curves(rows, own)
+        yield "loss", _single(records, "loss", say("plot.loss"))
+    own = records.client_headline()
+    curves = records.client_curves(own)
     if curves:
-        yield "clients-together", _together(rows, own, curves)
+        yield "clients-together", _together(records, own, curves)
         names = list(curves)
         pages = range(0, min(len(names), PANELS * MOST_PAGES), PANELS)
         for page, start in enumerate(pages, start=1):
             yield (
                 f"clients-{page}" if len(pages) > 1 else "clients",
-                _panels(rows, own, {n: curves[n] for n in names[start : start + PANELS]}),
+                _panels(records, own, {n: curves[n] for n in names[start : start + PANELS]}),
             )
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(records: Records) -> Figure:
     """The run at a glance: the headline metric and the loss, side by side."""
     with _styled():
         drawn = _new_figure(10, 4)
-        metric = headline(rows)
+        metric = records.headline()
         axes = drawn.subplots(1, 1 if metric == "loss" else 2, squeeze=False)[0]
         for axis, name in zip(axes, [metric, "loss"], strict=False):
-            _group_lines(axis, rows, name)
+            _group_lines(axis, records, name)
         return drawn
 
 
-def own_name(rows: Sequence[Row], metric: str) -> str:
+def own_name(records: Records, metric: str) -> str:
     """What the clients' own values are called: they are of training while the clients evaluate nothing."""
-    evaluated = any("clients" in row["metrics"] for row in rows if row["event"] == "round")
-    return metric if evaluated or metric != "loss" else "train-loss"
+    return metric if "clients" in records.groups or metric != "loss" else "train-loss"
 
 
-def _single(rows: Sequence[Row], metric: str, title: str) -> Figure:
+def _single(records: Records, metric: str, title: str) -> Figure:
     with _styled():
         drawn = _new_figure(7, 4.2)
         axis = drawn.subplots()
-        _group_lines(axis, rows, metric)
+        _group_lines(axis, records, metric)
         axis.set_title(title, pad=12)
         return drawn
 
 
-def _group_lines(axis: Axes, rows: Sequence[Row], metric: str) -> None:
+def _group_lines(axis: Axes, records: Records, metric: str) -> None:
     """Every group's curve of a metric, and the spread over the clients behind it."""
-    evaluated = group_curve(rows, "clients", metric)
-    band = client_band(rows, metric) if evaluated or metric != "loss" else Band([], [], [], [])
+    evaluated = records.curve("clients", metric)
+    band = records.band(metric) if evaluated or metric != "loss" else None
     if band:
         axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.22, linewidth=0)
     lines: list[tuple[Curve, str, str]] = [
-        (group_curve(rows, "server", metric), BLUE, say("plot.server")),
+        (records.curve("server", metric), BLUE, say("plot.server")),
         (evaluated, ORANGE, say("plot.clients-mean")),
-        (group_curve(rows, "train", metric), GREEN, say("plot.training")),
+        (records.curve("train", metric), GREEN, say("plot.training")),
     ]
     for curve, colour, _ in lines:
         if curve:
             axis.plot(curve.rounds, curve.values, color=colour, marker="o" if len(curve.rounds) < 25 else "", markersize=4)
-    _label(axis, metric, rows)
+    _label(axis, metric, records)
     labels = [(curve.values[-1], text, colour) for curve, colour, text in lines if curve]
     if band:
         axis.plot([], [], color=ORANGE, alpha=0.3, linewidth=8, label=say("plot.band"))
@@ -133,32 +133,32 @@ def _group_lines(axis: Axes, rows: Sequence[Row], metric: str) -> None:
     _end_labels(axis, labels)
 
 
-def _together(rows: Sequence[Row], metric: str, curves: dict[str, Curve]) -> Figure:
+def _together(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
     with _styled():
         drawn = _new_figure(7, 4.2)
         axis = drawn.subplots()
         faint = max(0.12, min(0.6, 12 / len(curves)))
         for curve in curves.values():
             axis.plot(curve.rounds, curve.values, color=GREY, linewidth=1, alpha=faint, marker=".", markersize=3)
-        band = client_band(rows, metric)
+        band = records.band(metric)
         if band:
             axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.25, linewidth=0, label=say("plot.band"))
             axis.plot(band.rounds, band.median, color=RED)
             axis.legend(loc="best", frameon=False, fontsize=9)
-        _label(axis, metric, rows, own_name(rows, metric))
+        _label(axis, metric, records, own_name(records, metric))
         if band:
             _end_labels(axis, [(band.median[-1], say("plot.median"), RED)])
         axis.set_title(say("plot.together"), pad=12)
         return drawn
 
 
-def _panels(rows: Sequence[Row], metric: str, curves: dict[str, Curve]) -> Figure:
+def _panels(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
     with _styled():
         columns = min(COLUMNS, len(curves))
         lines = -(-len(curves) // columns)
         drawn = _new_figure(max(4.5, 2.2 * columns), 1.75 * lines + 0.9)
         grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        band = client_band(rows, metric)
+        band = records.band(metric)
         for axis, (name, curve) in zip(grid.flat, curves.items(), strict=False):
             if band:
                 axis.plot(band.rounds, band.median, color="#BBBBBB", linewidth=1.2)
@@ -172,18 +172,17 @@ def _panels(rows: Sequence[Row], metric: str, curves: dict[str, Curve]) -> Figur
             last = max(line for line in range(lines) if line * columns + column < len(curves))
             grid[last, column].tick_params(labelbottom=True)
         drawn.supxlabel(say("plot.round"), fontsize=10)
-        drawn.supylabel(_axis_name(own_name(rows, metric)), fontsize=10)
+        drawn.supylabel(_axis_name(own_name(records, metric)), fontsize=10)
         drawn.suptitle(f"{say('plot.clients')}  ({say('plot.grey-median')})", x=0.01, ha="left", fontsize=12, fontweight="bold")
         return drawn
 
 
-def _label(axis: Axes, metric: str, rows: Sequence[Row], name: str = "") -> None:
+def _label(axis: Axes, metric: str, records: Records, name: str = "") -> None:
     axis.set_xlabel(say("plot.round"))
     axis.set_ylabel(_axis_name(name or metric))
     _whole_rounds(axis)
-    rounds = [row["round"] for row in rows if row["event"] == "round"]
-    if len(rounds) == 1:
-        axis.set_xlim(rounds[0] - 0.5, rounds[0] + 0.5)
+    if len(records.rounds) == 1:
+        axis.set_xlim(records.rounds[0] - 0.5, records.rounds[0] + 0.5)
     axis.margins(y=0.08)
 
 
@@ -209,24 +208,6 @@ def _end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
             fontsize=9,
             annotation_clip=False,
         )
-
-
-def spaced(values: Sequence[float], gap: float) -> list[float]:
-    """Ascending `values` moved as little as keeps neighbours at least `gap` apart: those that touch spread around their mean."""
-    groups: list[list[float]] = []
-    for value in values:
-        groups.append([value])
-        while len(groups) > 1 and _bottom(groups[-1], gap) - _top(groups[-2], gap) < gap:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [_bottom(group, gap) + place * gap for group in groups for place in range(len(group))]
-
-
-def _bottom(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) - gap * (len(group) - 1) / 2
-
-
-def _top(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) + gap * (len(group) - 1) / 2
 
 
 def _axis_name(metric: str) -> str:

@@ -20,6 +20,8 @@ from ciranda.core.errors import DataError, DivergedError, TaskError
 
 Sums = Mapping[str, int | NDArray[np.int64]]
 
+RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")  # more is better
+FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
 LOSS_BITS = 24
 MOST_CONFUSIONS = 1000
 # Squares of small targets (0.001 squared is 2^-20) need a finer grid than losses do.

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from ciranda.core.metrics import FALLING, RISING
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")
-FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
 METRICS = RISING + FALLING
 GROUPS = ("server", "clients", "train")
 
