@@ -24,6 +24,13 @@ def update(**model: Any) -> Update:
     return Update({"model": model}, 3, {"n": 3})
 
 
+def contract_of(model: Arrays) -> Contract:
+    return Contract.for_model(model, lambda name: "model", max_weight=3, cohort=5)
+
+
+X = contract_of({"x": np.zeros(5, np.float32)})
+
+
 def norm_squared(arrays: Arrays) -> Fraction:
     return sum((Fraction(float(value)) ** 2 for array in arrays.values() for value in array.reshape(-1)), Fraction(0))
 
@@ -39,7 +46,7 @@ class Recorder(Stage):
         seen = {**update.metrics, f"encode {self.name}": len(update.metrics) * 100 + times}
         return Update(update.parts, update.weight, seen), {"times": np.array(times)}
 
-    def decode(self, message: Update) -> Update:
+    def decode(self, message: Update, contract: Contract) -> Update:
         return Update(message.parts, message.weight, {**message.metrics, f"decode {self.name}": len(message.metrics)})
 
 
@@ -150,7 +157,7 @@ def test_float16_keeps_the_stated_error(values: Any) -> None:
     stage = Float16()
     message, _ = stage.encode(update(x=values), {})
     assert message.parts["model"]["x"].dtype == np.float16
-    back = stage.decode(message)
+    back = stage.decode(message, X)
     assert back.parts["model"]["x"].dtype == np.float32
     assert (back.weight, back.metrics) == (3, {"n": 3})
     error = np.abs(back.parts["model"]["x"].astype(np.float64) - values)
@@ -160,14 +167,14 @@ def test_float16_keeps_the_stated_error(values: Any) -> None:
 @given(arrays_of.arrays(np.float16, 5, elements=finite))
 def test_what_float16_holds_comes_back_to_the_bit(values: Any) -> None:
     sent = update(x=values.astype(np.float32))
-    assert Float16().decode(Float16().encode(sent, {})[0]).parts["model"]["x"].tobytes() == sent.parts["model"]["x"].tobytes()
+    assert Float16().decode(Float16().encode(sent, {})[0], X).parts["model"]["x"].tobytes() == sent.parts["model"]["x"].tobytes()
 
 
 def test_float64_and_counters_pass_unchanged() -> None:
     sent = Update({"model": {"d": np.array([1 / 3])}, "counters": {"n": np.array(2**40)}}, 1, {})
     message, _ = Float16().encode(sent, {})
     assert message.parts["model"]["d"] is sent.parts["model"]["d"]
-    assert Float16().decode(message).parts["counters"]["n"] == 2**40
+    assert Float16().decode(message, X).parts["counters"]["n"] == 2**40
 
 
 @pytest.mark.parametrize("bad", [65520.0, -65520.0, 1e30, np.inf, np.nan])
@@ -184,13 +191,13 @@ def test_what_float16_cannot_hold_is_refused(bad: float) -> None:
 def test_an_empty_chain_changes_nothing() -> None:
     one = update(x=np.ones(2, np.float32))
     assert Chain().encode(one) is one
-    assert Chain().decode(one) is one
+    assert Chain().decode(one, X) is one
 
 
 def test_stages_are_undone_in_reverse() -> None:
     chain = Chain([Recorder("a", "transform"), Recorder("b", "compress")])
     message = chain.encode(Update({}, 1, {}))
-    assert list(chain.decode(message).metrics) == ["encode a", "encode b", "decode b", "decode a"]
+    assert list(chain.decode(message, X).metrics) == ["encode a", "encode b", "decode b", "decode a"]
 
 
 def test_each_stage_keeps_its_own_state() -> None:
@@ -208,7 +215,7 @@ def test_a_chain_decodes_to_what_the_contract_admits() -> None:
     chain = Chain([Clip(2.0), Float16()])
     message = chain.encode(update(x=np.full((2, 3), 7, np.float32)))
     assert accept(contract, message) == "wrong-shape"
-    assert accept(contract, chain.decode(message)) == ""
+    assert accept(contract, chain.decode(message, contract)) == ""
 
 
 def test_a_linear_stage_is_undone_on_the_total() -> None:
@@ -219,7 +226,7 @@ def test_a_linear_stage_is_undone_on_the_total() -> None:
     for rank in range(5):
         one = update(x=np.random.default_rng(rank).standard_normal(3).astype(np.float32))
         plain = fold(contract, plain, str(rank), one)
-        coded = fold(contract, coded, str(rank), chain.decode(chain.encode(one)))
+        coded = fold(contract, coded, str(rank), chain.decode(chain.encode(one), contract))
     undone = finish(contract, chain.finish(coded)).parts["model"]["x"]
     assert undone.tobytes() == finish(contract, plain).parts["model"]["x"].tobytes()
     assert undone.tobytes() != finish(contract, coded).parts["model"]["x"].tobytes()

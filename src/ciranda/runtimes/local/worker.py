@@ -141,7 +141,7 @@ class Worker:
             self._open = _Open(job.phase, contract, zero(contract), {})
         draw = setup.draw.at("train", round=job.round, client=name)
         message = train_update(setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw)
-        update = setup.chain.decode(message)
+        update = setup.chain.decode(message, contract)
         refused = accept(contract, update)
         if not refused:
             self._open.pending[name] = update
@@ -159,8 +159,10 @@ class Worker:
         if digest not in self._checked:
             if (found := model_sha256(model)) != digest:
                 raise SignatureError(
-                    f"The weights here are out of step: they have digest {found[:12]}, the round's model is {digest[:12]}.",
+                    "The weights here are out of step: they have digest {found}, the round's model is {digest}.",
                     hint="Nothing may write into the arrays of the model that a task is given; copy them first.",
+                    found=found[:12],
+                    digest=digest[:12],
                 )
             self._checked = {*self._models} & {*self._checked, digest}
         return model, contract

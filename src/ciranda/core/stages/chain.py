@@ -1,0 +1,119 @@
+"""Stages one after another, and which choices cannot work together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import get_args
+
+from ciranda.core.errors import ExperimentError
+from ciranda.core.params import Arrays
+from ciranda.core.stages.base import Kind, Stage, States
+from ciranda.core.update import Contract, Total, Update
+
+_ORDER: tuple[str, ...] = get_args(Kind)
+
+
+class Chain:
+    """Stages one after another.
+
+    Raises ExperimentError for stages out of order, twice the same, one that must be decoded before a linear one, and pairs of
+    `INCOMPATIBLE`.
+    """
+
+    def __init__(self, stages: Sequence[Stage] = ()) -> None:
+        self.stages = tuple(stages)
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if names.count(name) > 1:
+                raise ExperimentError("The stage '{name}' occurs twice.", name=name)
+        for first, second in pairwise(self.stages):
+            if _ORDER.index(first.kind) > _ORDER.index(second.kind):
+                raise ExperimentError(
+                    "The stage '{second}' ({later}) cannot come after '{first}' ({earlier}).",
+                    hint="Stages go in the order {order}.",
+                    second=second.name,
+                    later=second.kind,
+                    first=first.name,
+                    earlier=first.kind,
+                    order=", ".join(_ORDER),
+                )
+        for first, second in combinations(self.stages, 2):
+            if second.linear and first.kind in ("compress", "mask") and not first.linear:
+                raise ExperimentError(
+                    "'{first}' has to be decoded message by message, but after '{second}' only their sum can be opened.",
+                    first=first.name,
+                    second=second.name,
+                )
+        if reasons := incompatible(self.features()):
+            raise ExperimentError(" ".join(reasons))
+
+    def encode(self, update: Update) -> Update:
+        """The message of a client that keeps no state between rounds."""
+        return self.step(update, {})[0]
+
+    def step(self, update: Update, states: States) -> tuple[Update, States]:
+        """The message for `update`, and the client's next states."""
+        following: dict[str, Arrays] = {}
+        for stage in self.stages:
+            update, following[stage.name] = stage.encode(update, states.get(stage.name, {}))
+        return update, {name: state for name, state in following.items() if state}
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a message may exceed the norm of its update, by what earlier ones lost."""
+        return any(stage.feeds_back for stage in self.stages)
+
+    def features(self) -> set[str]:
+        """What the stages are, in the words of `INCOMPATIBLE`."""
+        found = {stage.name for stage in self.stages}
+        for kind, feature in (("privatise", "differential-privacy"), ("mask", "secure-aggregation")):
+            if any(stage.kind == kind for stage in self.stages):
+                found.add(feature)
+        return found | ({"error-feedback"} if self.feeds_back else set())
+
+    def decode(self, message: Update, contract: Contract) -> Update:
+        """What is folded: the message without the stages that are undone one by one. Raises RefusedUpdate as they do."""
+        for stage in reversed(self.stages):
+            if not stage.linear:
+                message = stage.decode(message, contract)
+        return message
+
+    def finish(self, total: Total) -> Total:
+        """The total of the updates, from the total of what `decode` gave."""
+        for stage in reversed(self.stages):
+            if stage.linear:
+                total = stage.finish(total)
+        return total
+
+
+_SUM_ONLY = "under secure aggregation nobody sees a single update, only their sum"
+_SUM_NOISE = "the noise is calibrated for a sum of clipped updates"
+
+INCOMPATIBLE: Mapping[tuple[str, str], str] = {
+    ("secure-aggregation", "whole-cohort-rule"): f"{_SUM_ONLY}; medians, Krum and the like compare the updates one by one.",
+    ("secure-aggregation", "float16"): f"{_SUM_ONLY}; float16 messages would have to be decoded one by one.",
+    ("secure-aggregation", "int8"): f"{_SUM_ONLY}; every int8 message has scales of its own.",
+    ("secure-aggregation", "top-k"): f"{_SUM_ONLY}; every top-k message has coordinates of its own.",
+    ("secure-aggregation", "concatenated-parts"): f"{_SUM_ONLY}; trees are kept one by one.",
+    ("secure-aggregation", "counters"): f"{_SUM_ONLY}; the largest of the clients' counters is no sum. Use GroupNorm for BatchNorm.",
+    ("secure-aggregation", "loss-based-selection"): "the clients' single losses, which selection needs, are part of what is hidden.",
+    ("secure-aggregation", "asynchronous"): "masks cancel within one cohort only, and asynchronous rounds have none.",
+    ("differential-privacy", "running-statistics"): "running statistics leave the client unclipped and without noise. "
+    "Use GroupNorm for BatchNorm.",
+    ("differential-privacy", "counters"): "counters leave the client without noise and tell how many examples it has.",
+    ("differential-privacy", "loss-based-selection"): "a client's loss tells about its data, and selecting by it spends privacy that the "
+    "accountant does not count.",
+    (
+        "differential-privacy",
+        "error-feedback",
+    ): "what earlier messages lost is added to an update that is clipped already, and the noise is calibrated for the clipping norm alone.",
+    ("differential-privacy", "whole-cohort-rule"): f"{_SUM_NOISE}; the sensitivity of a median or of Krum is another.",
+    ("differential-privacy", "concatenated-parts"): f"{_SUM_NOISE}; trees are neither.",
+}
+"""Features that exclude one another -> why. The one table: whoever adds a feature adds its rows here."""
+
+
+def incompatible(features: Collection[str]) -> list[str]:
+    """Why `features` cannot be chosen together: one sentence for each pair of `INCOMPATIBLE`, none if they can."""
+    return [f"'{a}' and '{b}' cannot work together: {reason}" for (a, b), reason in INCOMPATIBLE.items() if a in features and b in features]
