@@ -71,10 +71,18 @@ def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[st
     trained = task.train(model, batch, ClientSettings(batch_size=BATCH), draw.at("train"))
     for name, array in before.items():
         if not np.array_equal(array, model[name], equal_nan=True):
-            raise TaskError(f"{task.name}: train() wrote into the model it was given (tensor '{name}').", hint="Train on a copy.")
+            raise TaskError(
+                "{task}: train() wrote into the model it was given (tensor '{name}').", hint="Train on a copy.", task=task.name, name=name
+            )
         if name not in trained.arrays or trained.arrays[name].shape != array.shape:
             found = trained.arrays[name].shape if name in trained.arrays else "nothing"
-            raise TaskError(f"{task.name}: tensor '{name}' has shape {array.shape} before training and {found} after it.")
+            raise TaskError(
+                "{task}: tensor '{name}' has shape {shape} before training and {found} after it.",
+                task=task.name,
+                name=name,
+                shape=array.shape,
+                found=found,
+            )
     loss = summarise(trained.metrics).get("loss", float("nan"))
     lines = [f"trained on {len(batch)} examples, loss {loss:.4f}"]
     if all(np.array_equal(array, trained.arrays[name]) for name, array in before.items()):
@@ -83,9 +91,11 @@ def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[st
     lines.append("evaluated: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     predicted = task.predict(trained.arrays, batch.x)
     if len(predicted) != len(batch):
-        raise TaskError(f"{task.name}: predict() gave {len(predicted)} answers for {len(batch)} inputs.")
+        raise TaskError(
+            "{task}: predict() gave {count} answers for {batch_count} inputs.", task=task.name, count=len(predicted), batch_count=len(batch)
+        )
     if not np.isfinite(predicted).all():
-        raise TaskError(f"{task.name}: predict() gave values that are not finite numbers.")
+        raise TaskError("{task}: predict() gave values that are not finite numbers.", task=task.name)
     lines.append(f"predicted: {predicted.dtype} {predicted.shape}")
     return lines
 

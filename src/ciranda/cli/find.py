@@ -18,7 +18,7 @@ def find_run(name: str | None, root: Path = ROOT) -> Path:
     runs = sorted((file.stat().st_mtime, file.parent) for file in root.glob("*/experiment.toml"))
     if name is None:
         if not runs:
-            raise Missing(f"There is no run in {root.resolve()}.", hint="Start one: ciranda run digits")
+            raise Missing("There is no run in {root}.", hint="Start one: ciranda run digits", root=root.resolve())
         return runs[-1][1]
     for path in (Path(name), root / name):
         if (path / "experiment.toml").is_file():

@@ -63,7 +63,7 @@ class _File(logging.FileHandler):
 def logging_to(folder: Path, level: str) -> Iterator[None]:
     """Log the package's records of at least `level` (and info) to `folder`/log.jsonl, those of `level` to standard error."""
     if level not in LEVELS:
-        raise ExperimentError(f"--log-level is '{level}'.", hint=f"It is one of: {', '.join(LEVELS)}.")
+        raise ExperimentError("--log-level is '{level}'.", hint="It is one of: {levels}.", level=level, levels=", ".join(LEVELS))
     logger = logging.getLogger("ciranda")
     threshold = logging.getLevelNamesMapping()[level.upper()]
     file = _File(folder / FILE)

@@ -51,7 +51,7 @@ task = "my_task.py:MyTask"
 
 [federation]
 clients = 10
-partitioner = "iid"          # also: dirichlet with alpha, pathological with classes-per-client
+partitioner = "iid"          # also: dirichlet with alpha, pathological with num-classes-per-partition
 
 [rounds]
 num-rounds = 5
@@ -96,7 +96,7 @@ def new(folder: Path) -> None:
         CirandaError: there is something in the folder already. StoreError: it cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CirandaError(f"{folder} is not empty.", hint="Name a folder that does not exist yet.")
+        raise CirandaError("{folder} is not empty.", hint="Name a folder that does not exist yet.", folder=folder)
     folder.mkdir(parents=True, exist_ok=True)
     task = TORCH_TASK if find_spec("torch") is not None else NUMPY_TASK
     for name, text in (("my_task.py", task), ("experiment.toml", EXPERIMENT), ("README.md", README[language()])):

@@ -101,7 +101,9 @@ def bytes_text(count: float) -> str:
 def choose(name: str, allowed: tuple[str, ...], what: str) -> str:
     """`name` if it is allowed. Raises CirandaError with what is."""
     if name not in allowed:
-        raise CirandaError(f"There is no {what} '{name}'.", hint=f"It is one of: {', '.join(allowed)}.")
+        raise CirandaError(
+            "There is no {what} '{name}'.", hint="It is one of: {allowed}.", what=what, name=name, allowed=", ".join(allowed)
+        )
     return name
 
 

@@ -57,7 +57,9 @@ def read_result(file: Path) -> Result:
     try:
         return Result(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
-        raise DataError(f"{file} is not a run's result: {error}.", hint="Has the run come to its end? Go on with: ciranda resume") from None
+        raise DataError(
+            "{file} is not a run's result: {error}.", hint="Has the run come to its end? Go on with: ciranda resume", file=file, error=error
+        ) from None
 
 
 def make_result(

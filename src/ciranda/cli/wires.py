@@ -20,6 +20,6 @@ def local_only(name: str) -> None:
     """Refuse a wire that does not exist or is not built yet. Raises ExperimentError."""
     built = [wire for wire, (_, is_built) in WIRES.items() if is_built]
     if name not in WIRES:
-        raise ExperimentError(f"There is no wire '{name}'.", hint=f"--on is one of: {', '.join(WIRES)}.")
+        raise ExperimentError("There is no wire '{name}'.", hint="--on is one of: {wires}.", name=name, wires=", ".join(WIRES))
     if name not in built:
-        raise ExperimentError(f"The wire '{name}' is not built yet.", hint=f"Built so far: {', '.join(built)}.")
+        raise ExperimentError("The wire '{name}' is not built yet.", hint="Built so far: {built}.", name=name, built=", ".join(built))

@@ -40,7 +40,9 @@ def encode(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
         array = arrays[name]
         code = _TO_CODE.get(array.dtype.name)
         if code is None or name == _METADATA or array.ndim > MAX_DIMENSIONS:
-            raise CodecError(f"Tensor '{name}' ({array.dtype}, {array.ndim} dimensions) cannot be encoded.")
+            raise CodecError(
+                "Tensor '{name}' ({dtype}, {ndim} dimensions) cannot be encoded.", name=name, dtype=array.dtype, ndim=array.ndim
+            )
         entries[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [begin, begin + array.nbytes]}
         begin += array.nbytes
     header: dict[str, Any] = {_METADATA: dict(sorted(metadata.items()))} if metadata else {}
@@ -48,10 +50,14 @@ def encode(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
     try:
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise CodecError(f"A name or a metadata entry is not valid text: {error}.") from error
+        raise CodecError("A name or a metadata entry is not valid text: {error}.", error=error) from error
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:
-        raise CodecError(f"The header would take {len(text)} bytes; at most {MAX_HEADER_BYTES} are admitted.")
+        raise CodecError(
+            "The header would take {count} bytes; at most {max_header_bytes} are admitted.",
+            count=len(text),
+            max_header_bytes=MAX_HEADER_BYTES,
+        )
     return b"".join([len(text).to_bytes(8, "little"), text, *(raw_bytes(arrays[name]) for name in order)])
 
 
@@ -63,7 +69,7 @@ def decode(data: bytes | memoryview, *, max_bytes: int | None = None) -> tuple[d
     """
     view = memoryview(data).toreadonly().cast("B")
     if max_bytes is not None and len(view) > max_bytes:
-        raise CodecError(f"The message takes {len(view)} bytes; at most {max_bytes} are admitted.")
+        raise CodecError("The message takes {count} bytes; at most {max_bytes} are admitted.", count=len(view), max_bytes=max_bytes)
     header, body = _split(view)
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -80,14 +86,19 @@ _Spec = tuple[np.dtype[Any], tuple[int, ...], int, int]
 def _split(view: memoryview) -> tuple[dict[str, Any], memoryview]:
     """The parsed header and the data after it."""
     if len(view) < 8:
-        raise CodecError(f"{len(view)} bytes are too few for a header.")
+        raise CodecError("{count} bytes are too few for a header.", count=len(view))
     length = int.from_bytes(view[:8], "little")
     if length > min(len(view) - 8, MAX_HEADER_BYTES):
-        raise CodecError(f"The header claims {length} bytes; there are {len(view) - 8}, and at most {MAX_HEADER_BYTES} are admitted.")
+        raise CodecError(
+            "The header claims {length} bytes; there are {there}, and at most {max_header_bytes} are admitted.",
+            length=length,
+            there=len(view) - 8,
+            max_header_bytes=MAX_HEADER_BYTES,
+        )
     try:
         header = json.loads(str(view[8 : 8 + length], "utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"The header is not valid JSON: {error}.") from error
+        raise CodecError("The header is not valid JSON: {error}.", error=error) from error
     if not isinstance(header, dict):
         raise CodecError("The header must be a JSON object.")
     return header, view[8 + length :]
@@ -107,20 +118,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _spec(name: str, entry: Any) -> _Spec:
     """The dtype, shape, begin and end of one tensor, each of the right type and agreeing with one another."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise CodecError(f"Tensor '{name}' must have exactly dtype, shape and data_offsets.")
+        raise CodecError("Tensor '{name}' must have exactly dtype, shape and data_offsets.", name=name)
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     dtype = _FROM_CODE.get(code) if isinstance(code, str) else None
     if dtype is None:
         hint = MASTER_WEIGHTS if code == "BF16" else ""
         raise CodecError(f"Tensor '{name}' has dtype {code!r}, which is not one of {', '.join(_FROM_CODE)}.", hint=hint)
     if not _naturals(shape) or len(shape) > MAX_DIMENSIONS or not _naturals(offsets) or len(offsets) != 2:
-        raise CodecError(f"Tensor '{name}' has a shape or offsets that are not lists of natural numbers.")
+        raise CodecError("Tensor '{name}' has a shape or offsets that are not lists of natural numbers.", name=name)
     # numpy refuses a shape such as (0, 2**62, 2**62) although it has no elements.
     if math.prod(size for size in shape if size) * dtype.itemsize >= 2**63:
-        raise CodecError(f"Tensor '{name}' has an impossible shape {shape}.")
+        raise CodecError("Tensor '{name}' has an impossible shape {shape}.", name=name, shape=shape)
     begin, end = offsets
     if end - begin != math.prod(shape) * dtype.itemsize:
-        raise CodecError(f"Tensor '{name}' of shape {shape} and dtype {code} cannot take {end - begin} bytes.")
+        raise CodecError(
+            "Tensor '{name}' of shape {shape} and dtype {code} cannot take {size} bytes.",
+            name=name,
+            shape=shape,
+            code=code,
+            size=end - begin,
+        )
     return dtype, tuple(shape), begin, end
 
 
@@ -133,13 +150,18 @@ def _check_layout(specs: Mapping[str, _Spec], size: int) -> None:
     reached = 0
     for name, (_, _, begin, end) in sorted(specs.items(), key=lambda item: item[1][2:]):
         if begin != reached:
-            raise CodecError(f"Tensor '{name}' begins at byte {begin} of the data, expected {reached}: a gap or an overlap.")
+            raise CodecError(
+                "Tensor '{name}' begins at byte {begin} of the data, expected {reached}: a gap or an overlap.",
+                name=name,
+                begin=begin,
+                reached=reached,
+            )
         reached = end
     if reached != size:
-        raise CodecError(f"The tensors take {reached} bytes of data; there are {size}.")
+        raise CodecError("The tensors take {reached} bytes of data; there are {size}.", reached=reached, size=size)
 
 
 def _view(name: str, data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     if dtype == np.bool_ and len(data) and np.frombuffer(data, np.uint8).max() > 1:
-        raise CodecError(f"Tensor '{name}' holds bytes that are not truth values.")
+        raise CodecError("Tensor '{name}' holds bytes that are not truth values.", name=name)
     return np.frombuffer(data, dtype).reshape(shape)

@@ -155,7 +155,14 @@ def fold(total: Fixed, values: Array, weight: int, scale: Scale) -> Fixed:
     layout = Layout((values.size,), (scale,), (values.dtype,))
     reason, scaled = layout.examine((values,), weight)
     if reason:
-        raise RefusedUpdate(reason, f"Values of weight {weight} under bound {scale.bound:g} and weight {scale.max_weight}: {reason}.")
+        raise RefusedUpdate(
+            reason,
+            "Values of weight {weight} under bound {bound:g} and weight {max_weight}: {reason}.",
+            weight=weight,
+            bound=scale.bound,
+            max_weight=scale.max_weight,
+            reason=reason,
+        )
     layout.add(total, (values,), weight, scaled)
     return total
 

@@ -69,7 +69,7 @@ class Signature:
         names = [spec.name for spec in self.tensors]
         for name, following in pairwise(names):
             if name == following:
-                raise SignatureError(f"Tensor '{name}' is declared twice.")
+                raise SignatureError("Tensor '{name}' is declared twice.", name=name)
 
     @classmethod
     def of(cls, arrays: Arrays) -> Signature:
@@ -123,9 +123,13 @@ class Signature:
         more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
         digest = Signature(tuple(found.values())).digest
         raise SignatureError(
-            f"The tensors of {where} are not the agreed ones: {'; '.join(faults[:_MOST_FAULTS])}{more}"
-            f" (signature {digest[:12]}, agreed {self.digest[:12]}).",
+            "The tensors of {where} are not the agreed ones: {faults}{more} (signature {digest}, agreed {agreed}).",
             hint="Every participant must build the same model: the same layers, sizes and dtypes, in every round.",
+            where=where,
+            faults="; ".join(faults[:_MOST_FAULTS]),
+            more=more,
+            digest=digest[:12],
+            agreed=self.digest[:12],
         )
 
 

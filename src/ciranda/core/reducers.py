@@ -126,7 +126,9 @@ class Maximum:
     def validate(self, part: PartContract) -> None:
         for spec in part.signature.tensors:
             if DTYPES[spec.dtype].kind not in "iub" or spec.dtype == "uint64":
-                raise SignatureError(f"Counter '{spec.name}' has dtype {spec.dtype}; counters are integers up to int64.")
+                raise SignatureError(
+                    "Counter '{spec}' has dtype {dtype}; counters are integers up to int64.", spec=spec.name, dtype=spec.dtype
+                )
 
     def zero(self, part: PartContract) -> PartTotal:
         return np.full(part.signature.num_parameters, np.iinfo(np.int64).min, np.int64)
@@ -151,7 +153,7 @@ class Concatenate:
     def validate(self, part: PartContract) -> None:
         for spec in part.signature.tensors:
             if not spec.shape:
-                raise SignatureError(f"Tensor '{spec.name}' has no rows to concatenate.")
+                raise SignatureError("Tensor '{spec}' has no rows to concatenate.", spec=spec.name)
 
     def zero(self, part: PartContract) -> PartTotal:
         return {}

@@ -26,7 +26,7 @@ def share(total: int, fraction: str | float) -> int:
     except (InvalidOperation, ValueError, OverflowError):
         exact = Fraction(-1)
     if not 0 <= exact <= 1:
-        raise ExperimentError(f"A fraction must be a number from 0 to 1, not {fraction!r}.")
+        raise ExperimentError("A fraction must be a number from 0 to 1, not {fraction!r}.", fraction=fraction)
     return int(exact * total + Fraction(1, 2))
 
 
@@ -38,8 +38,10 @@ def cohort_size(clients: int, fraction: str | float, minimum: int = 1) -> int:
     """
     if not 0 <= minimum <= clients:
         raise ExperimentError(
-            f"At least {minimum} clients are to be selected, out of {clients}.",
-            hint=f"Choose a minimum from 0 to {clients}, or more clients.",
+            "At least {minimum} clients are to be selected, out of {clients}.",
+            hint="Choose a minimum from 0 to {clients}, or more clients.",
+            minimum=minimum,
+            clients=clients,
         )
     return max(minimum, share(clients, fraction))
 
@@ -54,7 +56,7 @@ def sample(draw: Draw, population: int, k: int) -> list[int]:
         ExperimentError: `k` is not in 0..population.
     """
     if not 0 <= k <= population:
-        raise ExperimentError(f"Cannot select {k} of {population} clients.")
+        raise ExperimentError("Cannot select {k} of {population} clients.", k=k, population=population)
     tops = np.arange(population - k, population)
     chosen: set[int] = set()
     for top, pick in zip(tops.tolist(), draw.below(k, tops + 1).tolist(), strict=True):

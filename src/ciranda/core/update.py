@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -49,6 +49,12 @@ class Update:
     metrics: Sums
 
 
+class HasParts(Protocol):
+    """Whoever adds parts to an update: see `ciranda.core.strategies.base.ClientRule.parts`."""
+
+    def parts(self, model: Arrays, max_weight: int, cohort: int, population: int) -> Mapping[str, PartContract]: ...
+
+
 @dataclass(frozen=True)
 class Contract:
     """What every update of a round must satisfy, known before the first reply.
@@ -73,14 +79,17 @@ class Contract:
         max_weight: int,
         cohort: int,
         clipping_norm: float | None = None,
+        rule: HasParts | None = None,
+        population: int = 0,
     ) -> Contract:
-        """The contract of differences from `model`.
+        """The contract of differences from `model`, and of the parts that a strategy's `rule` adds among `population` clients.
 
         Bounds of the part "model" come from `clipping_norm` (L2, over the whole part) if given, else from the model's
         magnitudes. Raises SignatureError for tensors that cannot be averaged, DivergedError for a model that is not finite.
         """
         parts: dict[str, PartContract] = {}
-        for part, arrays in _by_part(model, part_of).items():
+        by_part = _by_part(model, part_of)
+        for part, arrays in by_part.items():
             reducer = _REDUCER[part]
             signature = Signature.of(arrays)
             scales: tuple[Scale, ...] = ()
@@ -89,7 +98,9 @@ class Contract:
                 bounds = [_bound(part, name, arrays[name], norm) for name in signature.names]
                 scales = tuple(Scale(bound, max_weight, cohort) for bound in bounds)
             parts[part] = PartContract(reducer, signature, scales)
-        return cls(Signature.of(model), parts, max_weight, cohort)
+        if rule is not None:
+            parts.update(rule.parts(by_part.get("model", {}), max_weight, cohort, population))
+        return cls(Signature.of(model), dict(sorted(parts.items())), max_weight, cohort)
 
     @property
     def num_bytes(self) -> int:
@@ -143,11 +154,11 @@ def fold(contract: Contract, total: Total, name: str, update: Update) -> Total:
     _check_count(contract, total.count + 1)
     reason, ready = _examine(contract, update)
     if reason:
-        raise RefusedUpdate(reason, f"The update of client {name} is refused: {REASONS[reason]}.")
+        raise RefusedUpdate(reason, "The update of client {name} is refused: {reason}.", name=name, reason=REASONS[reason])
     try:
         metrics = add(total.metrics, update.metrics)
     except TaskError as error:
-        raise RefusedUpdate("wrong-shape", f"The update of client {name} is refused: {error}") from error
+        raise RefusedUpdate("wrong-shape", "The update of client {name} is refused: {error}", name=name, error=error) from error
     for part_name, part in contract.parts.items():
         REDUCERS[part.reducer].add(part, total.parts[part_name], name, update.parts[part_name], update.weight, ready[part_name])
     return Total(contract, total.parts, total.weight + update.weight, total.count + 1, metrics)
@@ -217,7 +228,7 @@ def _bound(part: str, name: str, values: Array, clipping_norm: float | None) -> 
     try:
         return default_bound(values)
     except ValueError as error:
-        raise DivergedError(f"Tensor '{name}' of the round's model holds a value that is not finite.") from error
+        raise DivergedError("Tensor '{name}' of the round's model holds a value that is not finite.", name=name) from error
 
 
 def _examine(contract: Contract, update: Update) -> tuple[str, dict[str, Any]]:
@@ -263,4 +274,8 @@ def _check_same(contract: Contract, total: Total) -> None:
 
 def _check_count(contract: Contract, count: int) -> None:
     if count > contract.cohort:
-        raise RunError(f"{count} updates were to be added; the contract admits {contract.cohort}, beyond which the sum could overflow.")
+        raise RunError(
+            "{count} updates were to be added; the contract admits {cohort}, beyond which the sum could overflow.",
+            count=count,
+            cohort=contract.cohort,
+        )

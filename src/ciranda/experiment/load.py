@@ -39,7 +39,7 @@ def resolve(what: str, overrides: Sequence[str] = (), *, target: str | None = No
     if suffix == ".csv":
         return _from_table(_csv(what, target, client_column), what, overrides)
     if target is not None or client_column is not None:
-        raise ExperimentError(f"--target and --client-column go with a CSV file, not with '{what}'.")
+        raise ExperimentError("--target and --client-column go with a CSV file, not with '{what}'.", what=what)
     if suffix == ".py":
         return _from_table({"experiment": {"task": _python_task(what, Path.cwd())}}, what, overrides)
     path = Path(what)
@@ -48,8 +48,11 @@ def resolve(what: str, overrides: Sequence[str] = (), *, target: str | None = No
     if what in preset_names():
         return loads(preset_text(what), f"preset {what}", overrides)
     raise ExperimentError(
-        f"'{what}' is neither a file nor a preset{nearest(what, preset_names())}",
-        hint=f"Presets: {', '.join(preset_names())}. Or give a .toml file, my_task.py:Class, or a .csv file with --target.",
+        "'{what}' is neither a file nor a preset{near}",
+        hint="Presets: {presets}. Or give a .toml file, my_task.py:Class, or a .csv file with --target.",
+        what=what,
+        near=nearest(what, preset_names()),
+        presets=", ".join(preset_names()),
     )
 
 
@@ -58,13 +61,13 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except OSError as error:
-        raise ExperimentError(f"Cannot read the experiment file {path}: {error.strerror}.") from error
+        raise ExperimentError("Cannot read the experiment file {path}: {error}.", path=path, error=error.strerror) from error
     if data is None:
-        raise ExperimentError(f"{path} is larger than 1 MiB: that is not an experiment file.")
+        raise ExperimentError("{path} is larger than 1 MiB: that is not an experiment file.", path=path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ExperimentError(f"{path} is not UTF-8 text.", hint="Is it an experiment file? Save it as UTF-8.") from error
+        raise ExperimentError("{path} is not UTF-8 text.", hint="Is it an experiment file? Save it as UTF-8.", path=path) from error
     return loads(text, str(path), overrides, folder=path.parent)
 
 
@@ -74,7 +77,9 @@ def loads(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path |
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ExperimentError(f"{name} is not valid TOML: {error}", hint='Text goes in quotes, as in name = "digits".') from error
+        raise ExperimentError(
+            "{name} is not valid TOML: {error}", hint='Text goes in quotes, as in name = "digits".', name=name, error=error
+        ) from error
     options = apply_overrides(table, overrides)
     return check(table, Origin(name, key_lines(text), options), folder)
 
@@ -96,7 +101,9 @@ def dump(experiment: Experiment) -> str:
     return "\n".join(sections)
 
 
-def _literal(value: str | bool | int | float) -> str:
+def _literal(value: str | bool | int | float | list[Any]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -113,9 +120,9 @@ def _from_table(table: dict[str, Any], name: str, overrides: Sequence[str]) -> E
 
 def _csv(what: str, target: str | None, client_column: str | None) -> dict[str, Any]:
     if not Path(what).is_file():
-        raise ExperimentError(f"There is no file {what}.")
+        raise ExperimentError("There is no file {what}.", what=what)
     if target is None:
-        raise ExperimentError(f"Which column of {what} should be predicted?", hint="Name it: --target COLUMN")
+        raise ExperimentError("Which column of {what} should be predicted?", hint="Name it: --target COLUMN", what=what)
     data = {"csv": what, "target": target}
     federation: dict[str, Any] = {}
     if client_column is not None:

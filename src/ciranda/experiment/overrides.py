@@ -16,10 +16,12 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> dict[tup
         key, equals, value = override.partition("=")
         section, dot, name = (part.strip() for part in key.partition("."))
         if not (equals and dot and section and name):
-            raise ExperimentError(f"--set {override}: not of the form section.key=value.", hint="For example: --set rounds.num-rounds=5")
+            raise ExperimentError(
+                "--set {override}: not of the form section.key=value.", hint="For example: --set rounds.num-rounds=5", override=override
+            )
         keys = table.setdefault(section, {})
         if not isinstance(keys, dict):
-            raise ExperimentError(f"--set {override}: '{section}' is not a section of the experiment.")
+            raise ExperimentError("--set {override}: '{section}' is not a section of the experiment.", override=override, section=section)
         keys[name] = parse_value(value.strip())
         options[section, name] = f"--set {override}"
     return options

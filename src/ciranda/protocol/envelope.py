@@ -57,20 +57,27 @@ class Envelope:
         for name in ("run", "sender", "to", "id", "phase", "in_reply_to"):
             text = getattr(self, name)
             if len(text) > MAX_NAME or not _PRINTABLE.fullmatch(text):
-                raise CodecError(f"envelope: '{name}' is longer than {MAX_NAME} characters or has control characters in it")
+                raise CodecError(
+                    "envelope: '{name}' is longer than {max_name} characters or has control characters in it", name=name, max_name=MAX_NAME
+                )
         for name in ("run", "sender", "to", "id"):
             if not getattr(self, name):
-                raise CodecError(f"envelope: '{name}' is empty")
+                raise CodecError("envelope: '{name}' is empty", name=name)
         for name in ("term", "round", "attempt", "length"):
             if not 0 <= getattr(self, name) <= MAX_INTEGER:
-                raise CodecError(f"envelope: '{name}' is {getattr(self, name)}; 0 to {MAX_INTEGER} is possible")
+                raise CodecError(
+                    "envelope: '{name}' is {number}; 0 to {max_integer} is possible",
+                    name=name,
+                    number=getattr(self, name),
+                    max_integer=MAX_INTEGER,
+                )
         for name in ("model", "body"):
             if not _DIGEST.fullmatch(getattr(self, name)):
-                raise CodecError(f"envelope: '{name}' is not a SHA-256 in hex")
+                raise CodecError("envelope: '{name}' is not a SHA-256 in hex", name=name)
         if bool(self.length) and not self.body:
-            raise CodecError(f"envelope: a body of {self.length} bytes is announced without its digest")
+            raise CodecError("envelope: a body of {length} bytes is announced without its digest", length=self.length)
         if len(self.signature) > MAX_SIGNATURE:
-            raise CodecError(f"envelope: the signature is longer than {MAX_SIGNATURE} characters")
+            raise CodecError("envelope: the signature is longer than {max_signature} characters", max_signature=MAX_SIGNATURE)
 
     def to_json(self) -> str:
         """Canonical JSON."""
@@ -81,17 +88,19 @@ class Envelope:
         """Read an envelope. Raises CodecError: too long, not JSON, another schema, a key or type that does not belong."""
         size = len(data) if isinstance(data, bytes) else len(data.encode())
         if size > max_bytes:
-            raise CodecError(f"envelope: {size} bytes, {max_bytes} are allowed")
+            raise CodecError("envelope: {size} bytes, {max_bytes} are allowed", size=size, max_bytes=max_bytes)
         plain: Any = parse(data, "envelope")
         schema = plain.get("schema") if isinstance(plain, dict) else None
         if type(schema) is not int or schema != SCHEMA:
             raise CodecError(
-                f"envelope: schema {schema!r} is unknown; this version reads schema {SCHEMA}.",
+                "envelope: schema {schema!r} is unknown; this version reads schema {other_schema}.",
                 hint="Use the same version of Ciranda on every side.",
+                schema=schema,
+                other_schema=SCHEMA,
             )
         missing = sorted({each.name for each in fields(cls)} - set(plain))
         if missing:
-            raise CodecError(f"envelope: missing keys {missing}")
+            raise CodecError("envelope: missing keys {missing}", missing=missing)
         envelope: Envelope = from_plain(cls, plain, "envelope")
         return envelope
 
@@ -106,19 +115,27 @@ class Envelope:
     def check_signature(self, verify: Verify) -> None:
         """Raises CodecError unless `verify(sender, bytes, signature)` holds for a signature that is there."""
         if not self.signature or not verify(self.sender, self.signing_bytes(), self.signature):
-            raise CodecError(f"envelope {self.id}: {'wrong' if self.signature else 'no'} signature of '{self.sender}'")
+            problem = "envelope {id}: wrong signature of '{sender}'" if self.signature else "envelope {id}: no signature of '{sender}'"
+            raise CodecError(problem, id=self.id, sender=self.sender)
 
     def check_length(self, max_bytes: int) -> None:
         """Raises CodecError if the announced body is longer than `max_bytes`: before anything of it is read."""
         if self.length > max_bytes:
-            raise CodecError(f"envelope {self.id}: a body of {self.length} bytes is announced, {max_bytes} are allowed")
+            raise CodecError(
+                "envelope {id}: a body of {length} bytes is announced, {max_bytes} are allowed",
+                id=self.id,
+                length=self.length,
+                max_bytes=max_bytes,
+            )
 
     def check_body(self, body: bytes) -> None:
         """Raises CodecError unless the body has the announced length and digest."""
         if len(body) != self.length:
-            raise CodecError(f"envelope {self.id}: the body has {len(body)} bytes, {self.length} were announced")
+            raise CodecError(
+                "envelope {id}: the body has {count} bytes, {length} were announced", id=self.id, count=len(body), length=self.length
+            )
         if self.body and digest_of(body) != self.body:
-            raise CodecError(f"envelope {self.id}: the body does not have the announced digest")
+            raise CodecError("envelope {id}: the body does not have the announced digest", id=self.id)
 
 
 def enclose(envelope: Envelope, body: bytes) -> Envelope:

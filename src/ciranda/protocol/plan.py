@@ -91,4 +91,4 @@ def _check_rule(where: str, rule: CloseRule) -> None:
 
 def _require(holds: bool, key: str, value: object, allowed: str) -> None:
     if not holds:
-        raise ExperimentError(f"{key} = {value!r} cannot work.", hint=f"Allowed: {allowed}.")
+        raise ExperimentError("{key} = {value!r} cannot work.", hint="Allowed: {allowed}.", key=key, value=value, allowed=allowed)

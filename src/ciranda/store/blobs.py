@@ -57,17 +57,19 @@ class BlobFolder:
     def open(self, digest: str) -> BinaryIO:
         """A stream of the blob. Raises Missing, or StoreError when the file is damaged."""
         if not _DIGEST.fullmatch(digest):
-            raise Missing(f"There is no blob {digest!r}: a blob's name is 64 hexadecimal digits.")
+            raise Missing("There is no blob {digest!r}: a blob's name is 64 hexadecimal digits.", digest=digest)
         path = self._folder / digest
         try:
             stream = path.open("rb")
         except FileNotFoundError:
-            raise Missing(f"There is no blob {digest} in '{self._folder}'.") from None
+            raise Missing("There is no blob {digest} in '{folder}'.", digest=digest, folder=self._folder) from None
         except OSError as error:
-            raise StoreError(f"Cannot read '{path}': {error.strerror}.") from error
+            raise StoreError("Cannot read '{path}': {error}.", path=path, error=error.strerror) from error
         if not self._intact(stream, digest):
             stream.close()
-            raise StoreError(f"The file '{path}' is damaged: its content is not what its name says.", hint="Restore it, or delete it.")
+            raise StoreError(
+                "The file '{path}' is damaged: its content is not what its name says.", hint="Restore it, or delete it.", path=path
+            )
         return stream
 
     def collect(self, keep: Iterable[str]) -> int:

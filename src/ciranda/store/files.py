@@ -146,7 +146,12 @@ def explain(error: OSError, path: Path, needed: int = 0) -> StoreError:
         size = f": it needs {needed:,} bytes" if needed else ""
         message = f"No room to write '{path}'{size}, and {_free(path):,} are free."
         return StoreError(message, hint="Free some space, or choose another folder.")
-    return StoreError(f"Cannot write '{path}': {error.strerror or error}.", hint="Check that the folder exists and may be written to.")
+    return StoreError(
+        "Cannot write '{path}': {error}.",
+        hint="Check that the folder exists and may be written to.",
+        path=path,
+        error=error.strerror or error,
+    )
 
 
 def _free(path: Path) -> int:

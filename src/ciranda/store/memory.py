@@ -36,14 +36,24 @@ class MemoryStore:
 
     def swap(self, run: str, version: int, header: bytes, writer: str) -> int:
         if len(header) > MAX_HEADER:
-            raise StoreError(f"The header of run '{run}' has {len(header):,} bytes; at most {MAX_HEADER:,} are kept.")
+            raise StoreError(
+                "The header of run '{run}' has {count:,} bytes; at most {max_header:,} are kept.",
+                run=run,
+                count=len(header),
+                max_header=MAX_HEADER,
+            )
         mark = (writer, hashlib.sha256(header).digest())
         with self._usable():
             current, _ = self._headers.get(run, (0, b""))
             if current != version:
                 if self._writes.get((run, version + 1)) == mark:
                     return version + 1
-                raise Conflict(f"Run '{run}' is at version {current}, not {version}: another writer was first.")
+                raise Conflict(
+                    "Run '{run}' is at version {current}, not {version}: another writer was first.",
+                    run=run,
+                    current=current,
+                    version=version,
+                )
             self._headers[run] = (version + 1, bytes(header))
             self._writes[run, version + 1] = mark
             return version + 1
@@ -69,7 +79,7 @@ class MemoryStore:
     def open(self, digest: str) -> BinaryIO:
         with self._usable():
             if digest not in self._blobs:
-                raise Missing(f"There is no blob {digest!r} in memory.")
+                raise Missing("There is no blob {digest!r} in memory.", digest=digest)
             return io.BytesIO(self._blobs[digest])
 
     def append(self, run: str, key: str, event: bytes) -> int:
@@ -92,7 +102,7 @@ class MemoryStore:
 
     def lease(self, run: str, name: str, holder: str, seconds: float) -> int | None:
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise StoreError(f"A lease of {seconds} seconds is not possible.", hint="Give a number of seconds from 0.")
+            raise StoreError("A lease of {seconds} seconds is not possible.", hint="Give a number of seconds from 0.", seconds=seconds)
         with self._usable():
             now = time.monotonic()
             owner, token, until = self._leases.get((run, name), ("", 0, now))

@@ -73,7 +73,12 @@ class SqliteStore:
 
     def swap(self, run: str, version: int, header: bytes, writer: str) -> int:
         if len(header) > MAX_HEADER:
-            raise StoreError(f"The header of run '{run}' has {len(header):,} bytes; at most {MAX_HEADER:,} are kept.")
+            raise StoreError(
+                "The header of run '{run}' has {count:,} bytes; at most {max_header:,} are kept.",
+                run=run,
+                count=len(header),
+                max_header=MAX_HEADER,
+            )
         mark = hashlib.sha256(writer.encode("utf-8", "surrogatepass") + b"\0" + header).digest()
         with self._write() as db:
             row = db.execute("SELECT version FROM runs WHERE run = ?", (run,)).fetchone()
@@ -81,7 +86,12 @@ class SqliteStore:
             if current != version:
                 if db.execute("SELECT 1 FROM writes WHERE run = ? AND version = ? AND mark = ?", (run, version + 1, mark)).fetchone():
                     return version + 1
-                raise Conflict(f"Run '{run}' is at version {current}, not {version}: another writer was first.")
+                raise Conflict(
+                    "Run '{run}' is at version {current}, not {version}: another writer was first.",
+                    run=run,
+                    current=current,
+                    version=version,
+                )
             db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run, version + 1, header))
             db.execute("INSERT INTO writes VALUES (?, ?, ?)", (run, version + 1, mark))
         return version + 1
@@ -133,7 +143,7 @@ class SqliteStore:
 
     def lease(self, run: str, name: str, holder: str, seconds: float) -> int | None:
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise StoreError(f"A lease of {seconds} seconds is not possible.", hint="Give a number of seconds from 0.")
+            raise StoreError("A lease of {seconds} seconds is not possible.", hint="Give a number of seconds from 0.", seconds=seconds)
         with self._write() as db:
             row = db.execute(f"SELECT holder, token, until > {_NOW} FROM leases WHERE run = ? AND name = ?", (run, name)).fetchone()
             owner, token, held = row or ("", 0, False)
@@ -156,7 +166,7 @@ class SqliteStore:
 
     def _usable(self) -> None:
         if self._closed:
-            raise StoreError(f"The store in '{self.folder}' is closed.")
+            raise StoreError("The store in '{folder}' is closed.", folder=self.folder)
         if os.getpid() != self._process:
             # SQLite's locks belong to a process: a connection that crosses a fork corrupts the file.
             message = f"The store in '{self.folder}' was opened by another process."
@@ -190,7 +200,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _explain(error, self._path, self._busy) from error
         except UnicodeEncodeError as error:
-            raise StoreError(f"{error.object!r} cannot be a name in a store: it is not valid text.") from error
+            raise StoreError("{object!r} cannot be a name in a store: it is not valid text.", object=error.object) from error
 
     def _prepare(self) -> None:
         with self._explained():
@@ -214,9 +224,15 @@ class SqliteStore:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         schema = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application == _APPLICATION and schema != _SCHEMA:
-            raise StoreError(f"'{self._path}' has format {schema}; this version reads format {_SCHEMA}.", hint="Upgrade ciranda.")
+            raise StoreError(
+                "'{path}' has format {schema}; this version reads format {known}.",
+                hint="Upgrade ciranda.",
+                path=self._path,
+                schema=schema,
+                known=_SCHEMA,
+            )
         if application != _APPLICATION and (application or schema or self._db.execute("SELECT 1 FROM sqlite_master").fetchone()):
-            raise StoreError(f"'{self._path}' is a database of another program.", hint="Choose another folder for the store.")
+            raise StoreError("'{path}' is a database of another program.", hint="Choose another folder for the store.", path=self._path)
         return bool(application)
 
     def _enter_wal_mode(self) -> None:
@@ -241,7 +257,11 @@ def _explain(error: sqlite3.Error, path: Path, busy: float) -> StoreError:
         message = f"'{path}' is damaged, or not a database at all ({error})."
         return StoreError(message, hint="Restore it from a copy, or choose another folder.")
     if _is(error, "SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"):
-        return StoreError(f"No room to write '{path}' ({error}).", hint="Free some space, or choose another folder.")
+        return StoreError("No room to write '{path}' ({error}).", hint="Free some space, or choose another folder.", path=path, error=error)
     if _is(error, "SQLITE_BUSY", "SQLITE_LOCKED"):
-        return StoreError(f"'{path}' stayed locked by another process for {busy:g} seconds.", hint="End that process, or try again.")
-    return StoreError(f"The store '{path}' failed: {error}.", hint="Check that the folder exists and may be read and written.")
+        return StoreError(
+            "'{path}' stayed locked by another process for {busy:g} seconds.", hint="End that process, or try again.", path=path, busy=busy
+        )
+    return StoreError(
+        "The store '{path}' failed: {error}.", hint="Check that the folder exists and may be read and written.", path=path, error=error
+    )

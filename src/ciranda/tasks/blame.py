@@ -38,12 +38,21 @@ def explain(error: BaseException, doing: str, module: Any = None) -> TaskError:
     if "more than 1 value per channel" in text:
         # Batch normalisation met a last batch of one example: common in a federation, where clients' sizes are whatever they are.
         return TaskError(
-            f"{doing} failed in {layer}. {text}",
-            hint="A client's last batch has a single example: choose another client.batch-size, or GroupNorm instead of BatchNorm.",
+            "{doing} failed in {layer}. {text}",
+            hint=("A client's last batch has a single example: choose another client.batch-size, or GroupNorm instead of BatchNorm."),
+            doing=doing,
+            layer=layer,
+            text=text,
         )
     if layer:
-        return SignatureError(f"{doing} failed in {layer}. {text}", hint="Make the layer's input size fit what comes before it.")
-    return TaskError(f"{doing} failed. {text}")
+        return SignatureError(
+            "{doing} failed in {layer}. {text}",
+            hint="Make the layer's input size fit what comes before it.",
+            doing=doing,
+            layer=layer,
+            text=text,
+        )
+    return TaskError("{doing} failed. {text}", doing=doing, text=text)
 
 
 def first_line(error: BaseException) -> str:

@@ -66,21 +66,32 @@ def _data(task: Task, report: Report) -> FederatedData:
     data = task.data()
     if not isinstance(data, FederatedData):
         raise DataError(
-            f"{task.name}: data() returned {type(data).__name__}, not a data set.", hint="Make one with ciranda.data.from_arrays(x, y)."
+            "{task}: data() returned {kind}, not a data set.",
+            hint="Make one with ciranda.data.from_arrays(x, y).",
+            task=task.name,
+            kind=type(data).__name__,
         )
     report.train, report.test, report.classes = len(data.train), len(data.test), tuple(data.classes)
     if not report.train:
-        raise DataError(f"{task.name}: data() holds no training examples.")
+        raise DataError("{task}: data() holds no training examples.", task=task.name)
     x, y = data.train.x, data.train.y
     report.example = f"{x.shape[1:]} {x.dtype}"
     if len(x) != len(y):
-        raise DataError(f"{task.name}: {len(x)} inputs, but {len(y)} targets.")
+        raise DataError("{task}: {count} inputs, but {y_count} targets.", task=task.name, count=len(x), y_count=len(y))
     if task.kind == "classification" and y.dtype.kind not in "iu":
         raise DataError(
-            f"{task.name}: classification needs integer labels; they are {y.dtype}.", hint='For real targets set kind = "regression".'
+            "{task}: classification needs integer labels; they are {dtype}.",
+            hint='For real targets set kind = "regression".',
+            task=task.name,
+            dtype=y.dtype,
         )
     if task.kind == "regression" and y.dtype.kind != "f":
-        raise DataError(f"{task.name}: regression needs real targets; they are {y.dtype}.", hint="Turn them into floats: y.astype(float).")
+        raise DataError(
+            "{task}: regression needs real targets; they are {dtype}.",
+            hint="Turn them into floats: y.astype(float).",
+            task=task.name,
+            dtype=y.dtype,
+        )
     return data
 
 
@@ -92,10 +103,18 @@ def _model(task: Task, report: Report) -> Arrays:
     for name in sorted({*model, *again}):
         shapes = [one[name].shape if name in one else "none" for one in (model, again)]
         if shapes[0] != shapes[1]:
-            raise SignatureError(f"{task.name}: tensor '{name}' has shape {shapes[0]} in one model and {shapes[1]} in the next.")
+            raise SignatureError(
+                "{task}: tensor '{name}' has shape {first} in one model and {second} in the next.",
+                task=task.name,
+                name=name,
+                first=shapes[0],
+                second=shapes[1],
+            )
     if model_sha256(model) != model_sha256(task.initial(Draw(0))):
         raise TaskError(
-            f"{task.name}: two initial models under one seed differ.", hint="Draw the model's randomness from torch's generator only."
+            "{task}: two initial models under one seed differ.",
+            hint="Draw the model's randomness from torch's generator only.",
+            task=task.name,
         )
     return model
 
@@ -106,12 +125,19 @@ def _step(task: Task, model: Arrays, batch: Examples, settings: ClientSettings, 
     for name, array in model.items():
         other = trained.arrays.get(name)
         if other is None or (other.shape, other.dtype) != (array.shape, array.dtype):
-            raise SignatureError(f"{task.name}: training changed tensor '{name}' from {array.dtype} {array.shape}, or lost it.")
+            raise SignatureError(
+                "{task}: training changed tensor '{name}' from {dtype} {shape}, or lost it.",
+                task=task.name,
+                name=name,
+                dtype=array.dtype,
+                shape=array.shape,
+            )
     report.loss_after = summarise(task.evaluate(trained.arrays, batch, BATCH)).get("loss")
     if model_sha256(trained.arrays) != model_sha256(task.train(model, batch, settings, Draw(2)).arrays):
         raise TaskError(
-            f"{task.name}: training twice on the same batch under one seed gave two models, so runs cannot be repeated.",
+            "{task}: training twice on the same batch under one seed gave two models, so runs cannot be repeated.",
             hint="Keep nothing between calls in self, and draw from torch's generator only, not from random or numpy.random.",
+            task=task.name,
         )
 
 
@@ -121,10 +147,19 @@ def _prediction(task: Task, model: Arrays, data: FederatedData) -> None:
     if task.kind == "classification":
         if predicted.shape != (count, len(data.classes)) and data.classes:
             raise TaskError(
-                f"{task.name}: predictions for {count} examples of {len(data.classes)} classes have shape {predicted.shape}.",
+                "{task}: predictions for {count} examples of {classes_count} classes have shape {shape}.",
                 hint="The model's last layer must have one output for each class.",
+                task=task.name,
+                count=count,
+                classes_count=len(data.classes),
+                shape=predicted.shape,
             )
         if not np.allclose(predicted.sum(axis=1), 1.0, atol=1e-3):
-            raise TaskError(f"{task.name}: predict() must give class probabilities; the rows do not add up to 1.")
+            raise TaskError("{task}: predict() must give class probabilities; the rows do not add up to 1.", task=task.name)
     elif predicted.size != data.train.y[:BATCH].size:
-        raise TaskError(f"{task.name}: predictions have shape {predicted.shape}, the targets {data.train.y[:BATCH].shape}.")
+        raise TaskError(
+            "{task}: predictions have shape {shape}, the targets {targets}.",
+            task=task.name,
+            shape=predicted.shape,
+            targets=data.train.y[:BATCH].shape,
+        )

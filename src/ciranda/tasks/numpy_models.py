@@ -66,14 +66,18 @@ class NumpyTask:
     def part_of(self, name: str) -> Part:
         return "model"
 
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(
+        self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
+    ) -> Trained:
         """Mini-batch gradient descent from `model`; the last batch of an epoch may be smaller. Raises DataError, DivergedError."""
         if not len(examples):
-            raise DataError(f"{self.name}: a client has no examples to train on.", hint="Use fewer clients or another partitioner.")
+            raise DataError(
+                "{task}: a client has no examples to train on.", hint="Use fewer clients or another partitioner.", task=self.name
+            )
         net = _Net(self.widths, min(settings.batch_size, len(examples)), self.kind)
         net.load(model, self.name)
         x, y = self._inputs(examples.x), self._targets(examples.y)
-        step = make_step(net.flat, net.gradient, settings)
+        step = make_step(net.flat, net.gradient, settings, net.flattened(correction) if correction is not None else None)
         loss = 0.0
         for epoch in range(1, settings.local_epochs + 1):
             order = draw.at("shuffle", epoch=epoch).generator().permutation(len(x))
@@ -84,11 +88,12 @@ class NumpyTask:
             if not finite:
                 raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
             loss += epoch_loss
-        return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)})
+        steps = settings.local_epochs * -(-len(x) // settings.batch_size)
+        return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, steps)
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
         if not len(examples):
-            raise DataError(f"{self.name}: there are no examples to evaluate on.")
+            raise DataError("{task}: there are no examples to evaluate on.", task=self.name)
         total: Sums = {}
         for start in range(0, len(examples), batch_size):
             batch = examples[start : start + batch_size]
@@ -110,7 +115,10 @@ class NumpyTask:
         flat = x.reshape(len(x), -1)
         if flat.shape[1] != self.widths[0]:
             raise SignatureError(
-                f"{self.name}: layer 'layer1' expects {self.widths[0]} numbers for each example; the data has {flat.shape[1]}."
+                "{task}: layer 'layer1' expects {first} numbers for each example; the data has {second}.",
+                task=self.name,
+                first=self.widths[0],
+                second=flat.shape[1],
             )
         inputs = np.empty((len(flat), self.widths[0] + 1), np.float32)
         self.scale_x.apply(flat, out=inputs[:, :-1])
@@ -139,8 +147,11 @@ class NumpyTask:
 def diverged(name: str, where: str, learning_rate: float) -> DivergedError:
     """The error for a loss or parameter that is no longer finite."""
     return DivergedError(
-        f"{name}: the loss or a parameter became infinite or not a number in {where}, at learning rate {learning_rate:g}.",
+        "{task}: the loss or a parameter became infinite or not a number in {where}, at learning rate {learning_rate:g}.",
         hint="Lower client.learning-rate (a tenth is a good next try), and look for missing or huge values in the data.",
+        task=name,
+        where=where,
+        learning_rate=learning_rate,
     )
 
 
@@ -164,20 +175,37 @@ class _Net:
         self.column = np.empty((batch, 1), np.float32)
 
     def load(self, model: Arrays, name: str) -> None:
-        expected: Mapping[str, Any] = {key: view.shape for key, view in self._views()}
+        expected: Mapping[str, Any] = {key: view.shape for key, view in self._views(self.weights)}
         given = {key: array.shape for key, array in model.items()}
         if given != expected:
             key = next(key for key in sorted({*given, *expected}) if given.get(key) != expected.get(key))
-            raise SignatureError(f"{name}: tensor '{key}' has shape {given.get(key, 'none')}, expected {expected.get(key, 'none')}.")
-        for key, view in self._views():
+            raise SignatureError(
+                "{task}: tensor '{key}' has shape {given}, expected {expected}.",
+                task=name,
+                key=key,
+                given=given.get(key, "none"),
+                expected=expected.get(key, "none"),
+            )
+        for key, view in self._views(self.weights):
             view[...] = model[key]
 
     def arrays(self) -> dict[str, Array]:
-        return {key: view.copy() for key, view in self._views()}
+        return {key: view.copy() for key, view in self._views(self.weights)}
 
-    def _views(self) -> list[tuple[str, Floats]]:
+    def flattened(self, arrays: Arrays) -> Floats:
+        """`arrays`, some or all of the parameters, laid out as `flat`; the others are 0."""
+        flat = np.zeros_like(self.flat)
+        ends = np.cumsum([matrix.size for matrix in self.weights])[:-1]
+        matrices = [part.reshape(matrix.shape) for part, matrix in zip(np.split(flat, ends), self.weights, strict=True)]
+        for key, view in self._views(matrices):
+            if key in arrays:
+                view[...] = arrays[key]
+        return flat
+
+    @staticmethod
+    def _views(matrices: list[Floats]) -> list[tuple[str, Floats]]:
         views: list[tuple[str, Floats]] = []
-        for layer, matrix in enumerate(self.weights, start=1):
+        for layer, matrix in enumerate(matrices, start=1):
             views += [(f"layer{layer}.weight", matrix[:-1]), (f"layer{layer}.bias", matrix[-1])]
         return views
 

@@ -14,17 +14,24 @@ Floats = NDArray[np.float32]
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
-def make_step(flat: Floats, gradient: Floats, settings: ClientSettings) -> Callable[[], None]:
+def make_step(flat: Floats, gradient: Floats, settings: ClientSettings, correction: Floats | None = None) -> Callable[[], None]:
     """A function that updates `flat` in place from `gradient` (which it may overwrite).
 
-    With `proximal_mu` the gradient gains mu (w - w0), w0 being `flat` as it is now: FedProx (Li et al. 2020, eq. 2).
+    With `proximal_mu` the gradient gains mu (w - w0), w0 being `flat` as it is now: FedProx (Li et al. 2020, eq. 2). It also gains
+    `correction`, of its shape.
 
     Raises:
         ExperimentError: an optimizer that is not in OPTIMIZERS.
     """
     if settings.optimizer not in OPTIMIZERS:
-        raise ExperimentError(f"client.optimizer = '{settings.optimizer}' is not known; allowed: {', '.join(OPTIMIZERS)}.")
+        raise ExperimentError(
+            "client.optimizer = '{optimizer}' is not known; allowed: {optimizers}.",
+            optimizer=settings.optimizer,
+            optimizers=", ".join(OPTIMIZERS),
+        )
     update = _sgd(flat, gradient, settings) if settings.optimizer == "sgd" else _adam(flat, gradient, settings)
+    if correction is not None:
+        update = _corrected(gradient, correction, update)
     if not settings.proximal_mu:
         return update
     anchor, mu = flat.copy(), np.float32(settings.proximal_mu)
@@ -34,6 +41,14 @@ def make_step(flat: Floats, gradient: Floats, settings: ClientSettings) -> Calla
         update()
 
     return proximal
+
+
+def _corrected(gradient: Floats, correction: Floats, update: Callable[[], None]) -> Callable[[], None]:
+    def corrected() -> None:
+        np.add(gradient, correction, out=gradient)
+        update()
+
+    return corrected
 
 
 def _sgd(flat: Floats, gradient: Floats, settings: ClientSettings) -> Callable[[], None]:

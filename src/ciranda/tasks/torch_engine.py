@@ -22,7 +22,7 @@ from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Arrays, ClientSettings, Examples, FederatedData, Part, Trained
 from ciranda.tasks.blame import blamed
 from ciranda.tasks.numpy_models import diverged
-from ciranda.tasks.torch_local import Local
+from ciranda.tasks.torch_local import Local, usual_optimizer
 from ciranda.tasks.torch_recipe import resolve_device, seeded
 from ciranda.tasks.torch_task import Batch, TorchTask
 
@@ -59,7 +59,9 @@ class TorchEngine:
     def part_of(self, name: str) -> Part:
         return self._reference().part_of(name)
 
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(
+        self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
+    ) -> Trained:
         """`settings.local_epochs` passes over `examples`, reshuffled each time; the last batch of a pass may be smaller.
 
         Raises:
@@ -67,28 +69,32 @@ class TorchEngine:
             SignatureError: `model` has other tensors than the task's. TaskError: the user's code fails, with its line.
         """
         if not len(examples):
-            raise DataError(f"{self.name}: a client has no examples to train on.", hint="Use fewer clients or another partitioner.")
+            raise DataError(
+                "{task}: a client has no examples to train on.", hint="Use fewer clients or another partitioner.", task=self.name
+            )
         local = self._local()
         local.load(model)
         local.module.train()
-        step = local.stepper(self.task, settings)
-        loss = 0.0
+        step = local.stepper(self.task, settings, correction)
+        loss, steps = 0.0, 0
         with seeded(draw.at("torch"), local.device), blamed(self.task, "training", local.module):
             for epoch in range(1, settings.local_epochs + 1):
                 order = draw.at("shuffle", epoch=epoch).generator().permutation(len(examples))
                 losses = [step(batch) for batch in self._batches(examples, settings.batch_size, local.device, order)]
                 loss += self._sum(losses, len(examples), settings, epoch)
+                steps += len(losses)
         arrays = local.arrays()
         with np.errstate(all="ignore"):
             finite = all(np.isfinite(array.sum()) for array in arrays.values())
         if not finite:
             raise diverged(self.name, f"epoch {settings.local_epochs}", settings.learning_rate)
-        return Trained(arrays, {"n": len(examples) * settings.local_epochs, "loss": metrics.fixed(loss)})
+        sums: Sums = {"n": len(examples) * settings.local_epochs, "loss": metrics.fixed(loss)}
+        return Trained(arrays, sums, steps if usual_optimizer(self.task) else 0)
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
         """Dropout off, running statistics fixed. For regression the loss is added to the errors' sums."""
         if not len(examples):
-            raise DataError(f"{self.name}: there are no examples to evaluate on.")
+            raise DataError("{task}: there are no examples to evaluate on.", task=self.name)
         local = self._evaluating(model)
         total: Sums = {}
         with torch.no_grad(), blamed(self.task, "evaluation", local.module):
@@ -137,7 +143,7 @@ class TorchEngine:
         with seeded(draw.at("initial"), torch.device("cpu")), blamed(self.task, "model()"):
             module = self.task.model()
         if not isinstance(module, nn.Module):
-            raise TaskError(f"{self.name}: model() returned {type(module).__name__}, not a torch.nn.Module.")
+            raise TaskError("{task}: model() returned {kind}, not a torch.nn.Module.", task=self.name, kind=type(module).__name__)
         return Local(module, self.name, device, self.task.channels_last)
 
     def _batches(self, examples: Examples, batch_size: int, device: torch.device, order: Array | None = None) -> Iterator[Batch]:

@@ -41,7 +41,9 @@ class Local:
 
     def part_of(self, name: str) -> Part:
         if name not in self._parts:
-            raise SignatureError(f"{self.name}: the model has no tensor '{name}'; it has {', '.join(sorted(self._parts))}.")
+            raise SignatureError(
+                "{task}: the model has no tensor '{name}'; it has {parts}.", task=self.name, name=name, parts=", ".join(sorted(self._parts))
+            )
         return self._parts[name]
 
     def arrays(self) -> dict[str, Array]:
@@ -54,7 +56,12 @@ class Local:
         """Copy `model` in. Raises SignatureError naming the tensor and both shapes."""
         if model.keys() != self.tensors.keys():
             missing, extra = sorted(self.tensors.keys() - model.keys()), sorted(model.keys() - self.tensors.keys())
-            raise SignatureError(f"{self.name}: the tensors differ from the model's: missing {missing}, unexpected {extra}.")
+            raise SignatureError(
+                "{task}: the tensors differ from the model's: missing {missing}, unexpected {extra}.",
+                task=self.name,
+                missing=missing,
+                extra=extra,
+            )
         for key, tensor in self.tensors.items():
             array = model[key]
             if array.shape != tensor.shape:
@@ -70,17 +77,20 @@ class Local:
         """Raises SignatureError unless `other` has the same names and shapes."""
         if other.tensors.keys() != self.tensors.keys():
             names = sorted(other.tensors.keys() ^ self.tensors.keys())
-            raise SignatureError(f"{self.name}: model() gives other tensors on each call; only in one of two: {', '.join(names)}.")
+            raise SignatureError(
+                "{task}: model() gives other tensors on each call; only in one of two: {names}.", task=self.name, names=", ".join(names)
+            )
         for key, tensor in self.tensors.items():
             if other.tensors[key].shape != tensor.shape:
                 raise changed(self.name, key, tuple(tensor.shape), tuple(other.tensors[key].shape))
 
-    def stepper(self, task: TorchTask, settings: ClientSettings) -> Callable[[Batch], Tensor]:
-        """A function that takes one optimizer step on a batch and returns its detached loss."""
+    def stepper(self, task: TorchTask, settings: ClientSettings, correction: Arrays | None = None) -> Callable[[Batch], Tensor]:
+        """A function that takes one optimizer step on a batch, with `correction` added to its gradients, and returns its detached loss."""
         module, loss_of = self.module, task.loss
         parameters = [value for value in module.parameters() if value.requires_grad]
         update = self._update(task, settings, parameters)
         mu = settings.proximal_mu
+        added = self._added(correction or {})
         anchors = [value.detach().clone() for value in parameters] if mu else []
 
         def step(batch: Batch) -> Tensor:
@@ -88,14 +98,26 @@ class Local:
                 value.grad = None
             loss = loss_of(module, batch)
             if not isinstance(loss, Tensor) or loss.ndim:
-                raise TaskError(f"{self.name}: loss() must return a scalar tensor, not {_describe(loss)}.", hint="Return its mean().")
+                raise TaskError(
+                    "{task}: loss() must return a scalar tensor, not {found}.",
+                    hint="Return its mean().",
+                    task=self.name,
+                    found=_describe(loss),
+                )
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
             if mu:
                 _pull(parameters, anchors, mu)
+            for value, extra in added:
+                value.grad = extra.clone() if value.grad is None else value.grad.add_(extra)
             update()
             return loss.detach()
 
         return step
+
+    def _added(self, correction: Arrays) -> list[tuple[nn.Parameter, Tensor]]:
+        """What `correction` holds for the parameters that are trained, on their device."""
+        named = [(key, value) for key, value in self.module.named_parameters() if key in correction and value.requires_grad]
+        return [(value, torch.tensor(correction[key], dtype=value.dtype, device=self.device)) for key, value in named]
 
     def judge(self, task: TorchTask, batch: Batch) -> tuple[Tensor, Tensor]:
         """The batch's mean loss, and scores or predictions of shape (b, ...)."""
@@ -111,7 +133,7 @@ class Local:
 
     def _update(self, task: TorchTask, settings: ClientSettings, parameters: list[nn.Parameter]) -> Callable[[], object]:
         """What moves the parameters by their gradients: an optimizer without history."""
-        usual = type(task).optimizer is TorchTask.optimizer
+        usual = usual_optimizer(task)
         if usual and self.device.type == "cpu" and settings.optimizer == "sgd" and not settings.weight_decay and not settings.extra:
             return _sgd(parameters, settings.learning_rate, settings.momentum)
         if self._optimizer is None or settings != self._settings or not usual:
@@ -120,12 +142,22 @@ class Local:
         return self._optimizer.step
 
 
+def usual_optimizer(task: TorchTask) -> bool:
+    """Whether the task steps with the optimizer that `[client]` asks for, and not with one of its own."""
+    return type(task).optimizer is TorchTask.optimizer
+
+
 def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int, ...]) -> SignatureError:
     """The error for a tensor whose shape is not the agreed one."""
     layer = tensor.rpartition(".")[0] or "the model"
     return SignatureError(
-        f"{name}: tensor '{tensor}' of layer '{layer}' has shape {given}, expected {expected}.",
-        hint="model() must build the same layers on every call: take nothing in it from random numbers, counters or a client's data.",
+        "{task}: tensor '{tensor}' of layer '{layer}' has shape {given}, expected {expected}.",
+        hint=("model() must build the same layers on every call: take nothing in it from random numbers, counters or a client's data."),
+        task=name,
+        tensor=tensor,
+        layer=layer,
+        given=given,
+        expected=expected,
     )
 
 
@@ -170,14 +202,19 @@ def _refuse(module: nn.Module, name: str) -> None:
     """Raises TaskError for parameters that cannot be averaged as they are."""
     for key, value in module.named_parameters():
         if nn.parameter.is_lazy(value):
-            raise TaskError(f"{name}: parameter '{key}' has no shape yet (a Lazy layer).", hint="Give the layer its input size.")
+            raise TaskError(
+                "{task}: parameter '{key}' has no shape yet (a Lazy layer).", hint="Give the layer its input size.", task=name, key=key
+            )
         if value.dtype not in FLOATS:
             raise TaskError(
-                f"{name}: parameter '{key}' is {str(value.dtype).removeprefix('torch.')}; parameters must be float32 or float64.",
+                "{task}: parameter '{key}' is {dtype}; parameters must be float32 or float64.",
                 hint="Keep float32 master weights in the model, and use torch.autocast inside loss() for lower precision.",
+                task=name,
+                key=key,
+                dtype=str(value.dtype).removeprefix("torch."),
             )
     if not any(True for _ in module.parameters()):
-        raise TaskError(f"{name}: the model has no parameters to train.")
+        raise TaskError("{task}: the model has no parameters to train.", task=name)
 
 
 def _describe(value: object) -> str:

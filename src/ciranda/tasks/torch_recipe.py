@@ -20,12 +20,14 @@ def resolve_device(name: str) -> torch.device:
     """The device that `experiment.device` means here. Raises ExperimentError if it is unknown or absent."""
     kind = name.partition(":")[0]
     if kind not in DEVICES:
-        raise ExperimentError(f"experiment.device = '{name}' is not known; allowed: {', '.join(DEVICES)}.")
+        raise ExperimentError("experiment.device = '{name}' is not known; allowed: {devices}.", name=name, devices=", ".join(DEVICES))
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
         return torch.device(next(candidate for candidate, there in present.items() if there or candidate == "cpu"))
     if not present[kind]:
-        raise ExperimentError(f"experiment.device = '{name}', but this machine has none that torch can use.", hint='Use device = "auto".')
+        raise ExperimentError(
+            "experiment.device = '{name}', but this machine has none that torch can use.", hint='Use device = "auto".', name=name
+        )
     return torch.device(name)
 
 

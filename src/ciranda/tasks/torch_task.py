@@ -100,4 +100,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: ClientSettings)
         return torch.optim.Adam(parameters, lr=rate, betas=betas, eps=eps, weight_decay=decay, fused=True)
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, betas=betas, eps=eps, weight_decay=decay, fused=True)
-    raise ExperimentError(f"client.optimizer = '{settings.optimizer}' is not known; allowed: {', '.join(OPTIMIZERS)}.")
+    raise ExperimentError(
+        "client.optimizer = '{optimizer}' is not known; allowed: {optimizers}.",
+        optimizer=settings.optimizer,
+        optimizers=", ".join(OPTIMIZERS),
+    )

@@ -61,7 +61,13 @@ def make(kind: type[Any]) -> object:
     except CirandaError:
         raise
     except Exception as error:
-        raise TaskError(f"{kind.__name__}() failed: {type(error).__name__}: {first_line(error)} ({blame(error)})") from error
+        raise TaskError(
+            "{kind}() failed: {other_kind}: {error} ({place})",
+            kind=kind.__name__,
+            other_kind=type(error).__name__,
+            error=first_line(error),
+            place=blame(error),
+        ) from error
 
 
 def as_task(task: object, device: str = "auto") -> Task:
@@ -90,19 +96,25 @@ def _load_module(path: Path) -> ModuleType:
     name = f"ciranda_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise TaskError(f"{path} cannot be loaded as Python.")
+        raise TaskError("{path} cannot be loaded as Python.", path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise TaskError(f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
+        raise TaskError(
+            "{filename}, line {lineno}: {msg}: {text}",
+            filename=error.filename,
+            lineno=error.lineno,
+            msg=error.msg,
+            text=(error.text or "").strip(),
+        ) from error
     except CirandaError:
         raise
     except Exception as error:
         place = blame(error) or str(path)
-        raise TaskError(f"{place}: {type(error).__name__}: {first_line(error)}") from error
+        raise TaskError("{place}: {kind}: {error}", place=place, kind=type(error).__name__, error=first_line(error)) from error
     finally:
         sys.path.remove(str(path.parent))
     return module

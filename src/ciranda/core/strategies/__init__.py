@@ -24,10 +24,18 @@ def make(name: str, **params: Any) -> Strategy:
     """
     kind = STRATEGIES.get(name)
     if kind is None:
-        raise ExperimentError(f"There is no strategy '{name}'.", hint=f"Choose one of: {', '.join(STRATEGIES)}.")
+        raise ExperimentError(
+            "There is no strategy '{name}'.", hint="Choose one of: {strategies}.", name=name, strategies=", ".join(STRATEGIES)
+        )
     known = [each.name for each in fields(kind)]
     for parameter in sorted(set(params) - set(known)):
         # As an experiment file spells them.
         takes = ", ".join(known).replace("_", "-") or "none"
-        raise ExperimentError(f"The strategy '{name}' has no parameter '{parameter.replace('_', '-')}'.", hint=f"It takes: {takes}.")
+        raise ExperimentError(
+            "The strategy '{name}' has no parameter '{parameter}'.",
+            hint="It takes: {takes}.",
+            name=name,
+            parameter=parameter.replace("_", "-"),
+            takes=takes,
+        )
     return kind(**params)

@@ -50,7 +50,11 @@ def from_arrays(
     if owners is not None:
         _same_length(features, owners, "groups")
         if owners.ndim != 1 or owners.dtype.kind not in "iuUS":
-            raise DataError(f"groups must be one whole number or text for each example; it has dtype {owners.dtype}, shape {owners.shape}.")
+            raise DataError(
+                "groups must be one whole number or text for each example; it has dtype {dtype}, shape {shape}.",
+                dtype=owners.dtype,
+                shape=owners.shape,
+            )
     return divided(Examples(features, target), names, owners, test_fraction=test_fraction, draw=Draw(seed), name=name, source="memory")
 
 
@@ -79,7 +83,7 @@ def split_indices(n: int, test_fraction: float, draw: Draw, *, labels: Array | N
         DataError: the fraction is outside 0 <= fraction < 1.
     """
     if not 0 <= test_fraction < 1:
-        raise DataError(f"The test fraction is {test_fraction}; it must be at least 0 and less than 1.")
+        raise DataError("The test fraction is {test_fraction}; it must be at least 0 and less than 1.", test_fraction=test_fraction)
     label = np.zeros(n, np.int64) if labels is None else labels
     _, position, counts = np.unique(label, return_inverse=True, return_counts=True)
     quotas = _quotas(counts, Fraction(str(test_fraction)))
@@ -108,35 +112,45 @@ def _array(values: Any, what: str) -> Array:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise DataError(f"{what} is not one array: {error}.", hint="All rows must have the same shape.") from error
+        raise DataError("{what} is not one array: {error}.", hint="All rows must have the same shape.", what=what, error=error) from error
     if array.dtype == object and array.ndim == 1 and all(isinstance(one, str) for one in array):
         array = array.astype(str)
     if array.ndim == 0 or len(array) == 0:
-        raise DataError(f"{what} holds no examples (shape {array.shape}).")
+        raise DataError("{what} holds no examples (shape {shape}).", what=what, shape=array.shape)
     return array
 
 
 def _numbers(array: Array, what: str) -> Array:
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{what} must hold numbers; it has dtype {array.dtype}.", hint="Turn texts and dates into numbers first.")
+        raise DataError(
+            "{what} must hold numbers; it has dtype {dtype}.", hint="Turn texts and dates into numbers first.", what=what, dtype=array.dtype
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise DataError(f"{what} holds {array[where]} at index {where}.", hint="Fill in or remove missing values first.")
+        raise DataError(
+            "{what} holds {found} at index {where}.",
+            hint="Fill in or remove missing values first.",
+            what=what,
+            found=array[where],
+            where=where,
+        )
     return array
 
 
 def _target(y: Array, classes: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
     if y.dtype.kind == "f" and not classes:
         if y.ndim > 2:
-            raise DataError(f"y must have shape (n,) or (n, outputs); it has shape {y.shape}.")
+            raise DataError("y must have shape (n,) or (n, outputs); it has shape {shape}.", shape=y.shape)
         return _numbers(y, "y"), ()
     if y.dtype.kind not in "biuUS":
         raise DataError(
-            f"y must hold whole numbers, texts or floats; it has dtype {y.dtype}.", hint="Class labels are whole numbers or texts."
+            "y must hold whole numbers, texts or floats; it has dtype {dtype}.",
+            hint="Class labels are whole numbers or texts.",
+            dtype=y.dtype,
         )
     if y.ndim != 1:
         raise DataError(
-            f"Class labels must have shape (n,); y has shape {y.shape}.", hint="Turn one-hot rows into labels with y.argmax(1)."
+            "Class labels must have shape (n,); y has shape {shape}.", hint="Turn one-hot rows into labels with y.argmax(1).", shape=y.shape
         )
     if not classes:
         values, labels = np.unique(y, return_inverse=True)
@@ -145,10 +159,15 @@ def _target(y: Array, classes: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]
         raise DataError("With classes given, y must hold labels as whole numbers, not texts.", hint="Leave out classes to have them found.")
     if y.min() < 0 or y.max() >= len(classes):
         bad = int(y.min()) if y.min() < 0 else int(y.max())
-        raise DataError(f"y holds the label {bad}; with {len(classes)} classes, labels run from 0 to {len(classes) - 1}.")
+        raise DataError(
+            "y holds the label {bad}; with {count} classes, labels run from 0 to {last}.",
+            bad=bad,
+            count=len(classes),
+            last=len(classes) - 1,
+        )
     return y.astype(np.int64), classes
 
 
 def _same_length(x: Array, other: Array, what: str) -> None:
     if len(x) != len(other):
-        raise DataError(f"x has {len(x)} examples, and {what} has {len(other)}.")
+        raise DataError("x has {count} examples, and {what} has {other_count}.", count=len(x), what=what, other_count=len(other))

@@ -64,10 +64,10 @@ def _from_folder(paths: Sequence[Path]) -> list[tuple[bytes, str]]:
     for path in paths:
         try:
             if path.stat().st_size > _LARGEST_BATCH:
-                raise DataError(f"{path} is larger than any batch of CIFAR-10.")
+                raise DataError("{path} is larger than any batch of CIFAR-10.", path=path)
             batches.append((path.read_bytes(), str(path)))
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+            raise DataError("{path} cannot be read: {error}.", path=path, error=error.strerror or error) from error
     return batches
 
 
@@ -82,14 +82,18 @@ def _from_archive(found: Found) -> list[tuple[bytes, str]]:
                 if name not in _BATCHES or not member.isfile():
                     continue
                 if member.size > _LARGEST_BATCH or name in batches:
-                    raise DataError(f"{path}: {member.name} is there twice or is larger than any batch of CIFAR-10.")
+                    raise DataError(
+                        "{path}: {member} is there twice or is larger than any batch of CIFAR-10.", path=path, member=member.name
+                    )
                 file = archive.extractfile(member)
                 batches[name] = file.read() if file else b""
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path} is not a readable tar.gz archive: {error}.", hint="Fetch the file again.") from error
+        raise DataError(
+            "{path} is not a readable tar.gz archive: {error}.", hint="Fetch the file again.", path=path, error=error
+        ) from error
     missing = [name for name in _BATCHES if name not in batches]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}.", hint="Fetch the file again.")
+        raise DataError("{path} lacks {missing}.", hint="Fetch the file again.", path=path, missing=", ".join(missing))
     return [(batches[name], f"{path}: {name}") for name in _BATCHES]
 
 
@@ -98,7 +102,12 @@ def _batch(data: bytes, where: str) -> Examples:
     content = read_pickle(data, where)
     rows, labels = content.get("data"), content.get("labels")
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3 * _SIDE * _SIDE or not len(rows):
-        raise DataError(f"{where} holds no 'data' of shape (n, {3 * _SIDE * _SIDE}), uint8; it holds {sorted(content)}.")
+        raise DataError(
+            "{where} holds no 'data' of shape (n, {values}), uint8; it holds {content}.",
+            where=where,
+            values=3 * _SIDE * _SIDE,
+            content=sorted(content),
+        )
     x = np.ascontiguousarray(rows.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
     return Examples(x, _labels(labels, len(x), where))
 
@@ -107,11 +116,23 @@ def _labels(values: Any, expected: int, where: str) -> Array:
     try:
         labels = np.asarray(values)
     except ValueError as error:
-        raise DataError(f"{where}: the labels are not one list of numbers.") from error
+        raise DataError("{where}: the labels are not one list of numbers.", where=where) from error
     if labels.dtype.kind not in "iu" or labels.shape != (expected,):
-        raise DataError(f"{where} holds {expected} images and labels of shape {labels.shape}, {labels.dtype}.")
+        raise DataError(
+            "{where} holds {expected} images and labels of shape {shape}, {dtype}.",
+            where=where,
+            expected=expected,
+            shape=labels.shape,
+            dtype=labels.dtype,
+        )
     if labels.min() < 0 or labels.max() >= len(CLASSES):
-        raise DataError(f"{where} holds labels from {labels.min()} to {labels.max()}; they run from 0 to {len(CLASSES) - 1}.")
+        raise DataError(
+            "{where} holds labels from {lowest} to {highest}; they run from 0 to {last}.",
+            where=where,
+            lowest=labels.min(),
+            highest=labels.max(),
+            last=len(CLASSES) - 1,
+        )
     return labels.astype(np.int64)
 
 

@@ -71,32 +71,44 @@ def read_idx(path: str | Path) -> Array:
             with gzip.GzipFile(fileobj=file) as unzipped:
                 return _read(unzipped, path, size * _DEFLATE_LIMIT)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a truncated or corrupt gzip file: {error}.", hint="Fetch the file again.") from error
+        raise DataError(
+            "{path} is a truncated or corrupt gzip file: {error}.", hint="Fetch the file again.", path=path, error=error
+        ) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError("{path} cannot be read: {error}.", path=path, error=error.strerror or error) from error
 
 
 def _read(file: BinaryIO | gzip.GzipFile, path: Path, most: int) -> Array:
     """Read an IDX stream that can hold at most `most` bytes."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or not 1 <= start[3] <= _MOST_DIMENSIONS:
-        raise DataError(f"{path} is not an IDX file: it starts with {start.hex(' ') or 'nothing'}.", hint="Fetch the file again.")
+        raise DataError(
+            "{path} is not an IDX file: it starts with {start}.", hint="Fetch the file again.", path=path, start=start.hex(" ") or "nothing"
+        )
     dimensions = file.read(4 * start[3])
     if len(dimensions) < 4 * start[3]:
-        raise DataError(f"{path} is truncated: it ends inside its header.", hint="Fetch the file again.")
+        raise DataError("{path} is truncated: it ends inside its header.", hint="Fetch the file again.", path=path)
     shape = struct.unpack(f">{start[3]}I", dimensions)
     dtype = np.dtype(_TYPES[start[2]])
     need = math.prod(shape) * dtype.itemsize
     if need == 0:
-        raise DataError(f"{path} is empty: its header says shape {shape}.", hint="Fetch the file again.")
+        raise DataError("{path} is empty: its header says shape {shape}.", hint="Fetch the file again.", path=path, shape=shape)
     if need > most:
-        raise DataError(f"{path} is truncated: its header promises shape {shape}, {need} bytes.", hint="Fetch the file again.")
+        raise DataError(
+            "{path} is truncated: its header promises shape {shape}, {need} bytes.",
+            hint="Fetch the file again.",
+            path=path,
+            shape=shape,
+            need=need,
+        )
     values = np.empty(shape, dtype)
     have = _fill(file, values.reshape(-1).view(np.uint8).data)
     if have < need:
-        raise DataError(f"{path} is truncated: {have} of {need} bytes of values.", hint="Fetch the file again.")
+        raise DataError(
+            "{path} is truncated: {have} of {need} bytes of values.", hint="Fetch the file again.", path=path, have=have, need=need
+        )
     if file.read(1):
-        raise DataError(f"{path} is longer than its header says (shape {shape}).", hint="Fetch the file again.")
+        raise DataError("{path} is longer than its header says (shape {shape}).", hint="Fetch the file again.", path=path, shape=shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -122,11 +134,29 @@ def _load(wanted: Wanted, classes: tuple[str, ...], root: str | Path | None) -> 
 def _examples(images: Path, labels: Path, classes: int) -> Examples:
     x, y = read_idx(images), read_idx(labels)
     if x.shape[1:] != (28, 28) or x.dtype != np.uint8:
-        raise DataError(f"{images} holds {x.dtype} of shape {x.shape}, where images of shape (n, 28, 28), uint8, are expected.")
+        raise DataError(
+            "{images} holds {dtype} of shape {shape}, where images of shape (n, 28, 28), uint8, are expected.",
+            images=images,
+            dtype=x.dtype,
+            shape=x.shape,
+        )
     if y.ndim != 1 or y.dtype != np.uint8:
-        raise DataError(f"{labels} holds {y.dtype} of shape {y.shape}, where labels of shape (n,), uint8, are expected.")
+        raise DataError(
+            "{labels} holds {dtype} of shape {shape}, where labels of shape (n,), uint8, are expected.",
+            labels=labels,
+            dtype=y.dtype,
+            shape=y.shape,
+        )
     if len(x) != len(y):
-        raise DataError(f"{images} holds {len(x)} images, and {labels} holds {len(y)} labels: they do not belong together.")
+        raise DataError(
+            "{images} holds {count} images, and {labels} holds {y_count} labels: they do not belong together.",
+            images=images,
+            count=len(x),
+            labels=labels,
+            y_count=len(y),
+        )
     if y.max() >= classes:
-        raise DataError(f"{labels} holds the label {y.max()}; labels run from 0 to {classes - 1}.")
+        raise DataError(
+            "{labels} holds the label {highest}; labels run from 0 to {last}.", labels=labels, highest=y.max(), last=classes - 1
+        )
     return Examples(x, y.astype(np.int64))

@@ -35,7 +35,7 @@ def read_jpegs(path: Path, side: int) -> tuple[Array, Array]:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError("{path} cannot be read: {error}.", path=path, error=error.strerror or error) from error
     kept = cache_folder() / "decoded" / f"{path.stem}-{digest[:32]}-{decoder}.npz"
     arrays = _recall(kept, side)
     if arrays is None:
@@ -74,9 +74,11 @@ def _columns(path: Path) -> tuple[list[Any], Array]:
         jpegs, labels = table["jpeg"].to_pylist(), table["label"].to_numpy()
     except (pyarrow.ArrowException, KeyError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise DataError(f"{path} cannot be read as a parquet file with the columns 'jpeg' and 'label': {reason}.") from error
+        raise DataError(
+            "{path} cannot be read as a parquet file with the columns 'jpeg' and 'label': {reason}.", path=path, reason=reason
+        ) from error
     if not jpegs:
-        raise DataError(f"{path} holds no images.")
+        raise DataError("{path} holds no images.", path=path)
     return jpegs, labels
 
 
@@ -89,10 +91,19 @@ def _decoded(jpegs: list[Any], side: int, path: Path) -> Array:
             with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 # The size stands in the header: nothing large is ever decoded.
                 if image.size != (side, side):
-                    raise DataError(f"{path}: image {row} has {image.size[0]}x{image.size[1]} pixels; {side}x{side} are expected.")
+                    raise DataError(
+                        "{path}: image {row} has {first}x{second} pixels; {side}x{side} are expected.",
+                        path=path,
+                        row=row,
+                        first=image.size[0],
+                        second=image.size[1],
+                        side=side,
+                    )
                 images[row] = np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, ValueError, TypeError) as error:
-            raise DataError(f"{path}: image {row} is not a whole JPEG image: {error}.", hint="Fetch the file again.") from error
+            raise DataError(
+                "{path}: image {row} is not a whole JPEG image: {error}.", hint="Fetch the file again.", path=path, row=row, error=error
+            ) from error
     return images
 
 

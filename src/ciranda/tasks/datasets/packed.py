@@ -56,7 +56,9 @@ def packed_arrays(name: str) -> tuple[Array, Array]:
         with (files(__package__) / "files" / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive["x"], archive["y"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"The packed data set '{name}' is missing or damaged: {error}.", hint="Install ciranda again.") from error
+        raise DataError(
+            "The packed data set '{name}' is missing or damaged: {error}.", hint="Install ciranda again.", name=name, error=error
+        ) from error
 
 
 def _packed(name: str, classes: tuple[str, ...]) -> FederatedData:

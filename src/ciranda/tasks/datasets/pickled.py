@@ -76,9 +76,14 @@ def read_pickle(data: bytes, where: str) -> dict[str, Any]:
             machine.step(opcode.name, argument)
         return machine.result()
     except _Refused as error:
-        raise DataError(f"{where} was not loaded: it is a pickle that {error}.", hint="Fetch the file again from its publisher.") from error
+        raise DataError(
+            "{where} was not loaded: it is a pickle that {error}.",
+            hint="Fetch the file again from its publisher.",
+            where=where,
+            error=error,
+        ) from error
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(f"{where} is a damaged pickle: {error}.", hint="Fetch the file again.") from error
+        raise DataError("{where} is a damaged pickle: {error}.", hint="Fetch the file again.", where=where, error=error) from error
 
 
 class _Machine:
