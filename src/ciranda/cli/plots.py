@@ -62,7 +62,7 @@ def plot(name: str | None, out: Path | None = None) -> list[Path]:
     for stem, drawn in figures(records):
         for suffix in ("png", "svg"):
             file = target / f"{stem}.{suffix}"
-            folder.write(file, _rendered(drawn, suffix))
+            folder.write(file, rendered(drawn, suffix))
             files.append(file)
     return files
 
@@ -88,8 +88,8 @@ def figures(records: Records) -> Iterator[tuple[str, Figure]]:
 
 def figure(records: Records) -> Figure:
     """The run at a glance: the headline metric and the loss, side by side."""
-    with _styled():
-        drawn = _new_figure(10, 4)
+    with styled():
+        drawn = new_figure(10, 4)
         metric = records.headline()
         axes = drawn.subplots(1, 1 if metric == "loss" else 2, squeeze=False)[0]
         for axis, name in zip(axes, [metric, "loss"], strict=False):
@@ -103,8 +103,8 @@ def own_name(records: Records, metric: str) -> str:
 
 
 def _single(records: Records, metric: str, title: str) -> Figure:
-    with _styled():
-        drawn = _new_figure(7, 4.2)
+    with styled():
+        drawn = new_figure(7, 4.2)
         axis = drawn.subplots()
         _group_lines(axis, records, metric)
         axis.set_title(title, pad=12)
@@ -130,12 +130,12 @@ def _group_lines(axis: Axes, records: Records, metric: str) -> None:
     if band:
         axis.plot([], [], color=ORANGE, alpha=0.3, linewidth=8, label=say("plot.band"))
         axis.legend(loc="best", frameon=False, fontsize=9)
-    _end_labels(axis, labels)
+    end_labels(axis, labels)
 
 
 def _together(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
-    with _styled():
-        drawn = _new_figure(7, 4.2)
+    with styled():
+        drawn = new_figure(7, 4.2)
         axis = drawn.subplots()
         faint = max(0.12, min(0.6, 12 / len(curves)))
         for curve in curves.values():
@@ -147,16 +147,16 @@ def _together(records: Records, metric: str, curves: dict[str, Curve]) -> Figure
             axis.legend(loc="best", frameon=False, fontsize=9)
         _label(axis, metric, records, own_name(records, metric))
         if band:
-            _end_labels(axis, [(band.median[-1], say("plot.median"), RED)])
+            end_labels(axis, [(band.median[-1], say("plot.median"), RED)])
         axis.set_title(say("plot.together"), pad=12)
         return drawn
 
 
 def _panels(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
-    with _styled():
+    with styled():
         columns = min(COLUMNS, len(curves))
         lines = -(-len(curves) // columns)
-        drawn = _new_figure(max(4.5, 2.2 * columns), 1.75 * lines + 0.9)
+        drawn = new_figure(max(4.5, 2.2 * columns), 1.75 * lines + 0.9)
         grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         band = records.band(metric)
         for axis, (name, curve) in zip(grid.flat, curves.items(), strict=False):
@@ -164,7 +164,7 @@ def _panels(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
                 axis.plot(band.rounds, band.median, color="#BBBBBB", linewidth=1.2)
             axis.plot(curve.rounds, curve.values, color=BLUE, linewidth=1.6, marker="o", markersize=3)
             axis.set_title(name, fontsize=10, pad=3)
-            _whole_rounds(axis)
+            whole_rounds(axis)
         for axis in grid.flat[len(curves) :]:
             axis.set_axis_off()
         for column in range(columns):
@@ -172,27 +172,27 @@ def _panels(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
             last = max(line for line in range(lines) if line * columns + column < len(curves))
             grid[last, column].tick_params(labelbottom=True)
         drawn.supxlabel(say("plot.round"), fontsize=10)
-        drawn.supylabel(_axis_name(own_name(records, metric)), fontsize=10)
+        drawn.supylabel(axis_name(own_name(records, metric)), fontsize=10)
         drawn.suptitle(f"{say('plot.clients')}  ({say('plot.grey-median')})", x=0.01, ha="left", fontsize=12, fontweight="bold")
         return drawn
 
 
 def _label(axis: Axes, metric: str, records: Records, name: str = "") -> None:
     axis.set_xlabel(say("plot.round"))
-    axis.set_ylabel(_axis_name(name or metric))
-    _whole_rounds(axis)
+    axis.set_ylabel(axis_name(name or metric))
+    whole_rounds(axis)
     if len(records.rounds) == 1:
         axis.set_xlim(records.rounds[0] - 0.5, records.rounds[0] + 0.5)
     axis.margins(y=0.08)
 
 
-def _whole_rounds(axis: Axes) -> None:
+def whole_rounds(axis: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
-def _end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+def end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Name each line at its right end, moved apart vertically where two would touch."""
     low, high = axis.get_ylim()
     ordered = sorted(labels)
@@ -210,11 +210,11 @@ def _end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
         )
 
 
-def _axis_name(metric: str) -> str:
+def axis_name(metric: str) -> str:
     return say(f"axis.{metric}") if f"axis.{metric}" in TEXTS else metric
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     # Not through pyplot: no global state, no window, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -224,7 +224,7 @@ def _new_figure(width: float, height: float) -> Figure:
     return drawn
 
 
-def _styled() -> Any:
+def styled() -> Any:
     try:
         import matplotlib
     except ImportError as error:
@@ -232,9 +232,9 @@ def _styled() -> Any:
     return matplotlib.rc_context(STYLE)
 
 
-def _rendered(drawn: Figure, suffix: str) -> bytes:
+def rendered(drawn: Figure, suffix: str) -> bytes:
     """The file's bytes; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with _styled():
+    with styled():
         drawn.savefig(buffer, format=suffix, metadata={"Date": None} if suffix == "svg" else {"Software": "ciranda"})
     return buffer.getvalue()
