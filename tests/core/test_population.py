@@ -16,6 +16,7 @@ from ciranda.core.partition import Partition, partition
 from ciranda.core.population import Population, name_of, rank_of
 from ciranda.core.rng import Draw
 from ciranda.core.stages import Chain, Clip
+from ciranda.core.strategies.base import Work
 from ciranda.core.task import ClientSettings, Trained
 from ciranda.core.update import Contract, Update
 from ciranda.testing.toys import MeanTask
@@ -68,7 +69,8 @@ def test_the_largest_weight_is_that_of_the_largest_client() -> None:
 def round_of(task: MeanTask, people: Population, rank: int = 0, chain: Chain | None = None) -> Update:
     model = {"w": np.full(2, 4, np.float32)}
     contract = Contract.for_model(model, task.part_of, max_weight=people.max_weight(), cohort=4)
-    return train_update(task, model, people.train(rank), ClientSettings(), contract, chain or Chain(), Draw(0))
+    work = Work(task, model, people.train(rank), ClientSettings(), contract, Draw(0))
+    return train_update(work, chain or Chain())[0]
 
 
 def test_an_update_is_the_difference_weighted_by_examples() -> None:

@@ -15,6 +15,7 @@ from ciranda.core.stages import Chain, Float16
 from ciranda.core.task import Arrays, ClientSettings, Examples, Trained
 from ciranda.core.update import Contract
 from ciranda.protocol.messages import EVALUATOR
+from ciranda.runtimes.base import Published
 from ciranda.runtimes.local.worker import Job, Settle, Setup, Worker
 from ciranda.testing.toys import MeanTask
 from ciranda.testing.wires import population_of
@@ -27,7 +28,7 @@ def worker_of(task: MeanTask, population: Population, chain: Chain | None = None
     worker = Worker(Setup(task, population, ClientSettings(), chain or Chain(), Draw(1), 2, nullcontext, lambda: ""))
     model: Arrays = task.initial(Draw(0))
     digest = model_sha256(model)
-    worker.publish(digest, model, Contract.for_model(model, task.part_of, max_weight=3, cohort=4))
+    worker.publish(Published(digest, model, Contract.for_model(model, task.part_of, max_weight=3, cohort=4)))
     return worker, digest
 
 
@@ -63,7 +64,7 @@ def test_weights_out_of_step_are_found_before_training() -> None:
     population = population_of(task, 4)
     worker, digest = worker_of(task, population)
     model = {"w": np.ones(2, np.float32)}
-    worker.publish(digest, model, Contract.for_model(model, task.part_of, max_weight=3, cohort=4))
+    worker.publish(Published(digest, model, Contract.for_model(model, task.part_of, max_weight=3, cohort=4)))
     outcome = worker.work(train(digest, "0"))
     assert isinstance(outcome.error, SignatureError)
     assert digest[:12] in str(outcome.error)
@@ -103,7 +104,9 @@ def test_an_error_says_round_and_client_and_keeps_what_was_done(fault: str, kind
 
 def test_an_error_in_a_users_file_is_told_with_its_line() -> None:
     class Broken(MeanTask):
-        def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+        def train(
+            self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
+        ) -> Trained:
             done: dict[str, Trained] = {}
             return done["nothing"]
 
@@ -115,7 +118,9 @@ def test_an_error_in_a_users_file_is_told_with_its_line() -> None:
 
 def test_hints_survive() -> None:
     class Diverging(MeanTask):
-        def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+        def train(
+            self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
+        ) -> Trained:
             raise DivergedError("the loss is not finite", hint="lower it")
 
     task = Diverging()

@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ciranda import __version__
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.result import Result, best_round, make_result, model_card
@@ -47,6 +45,7 @@ from ciranda.runtimes.local.pool import make_pool
 from ciranda.runtimes.local.wire import LocalWire
 from ciranda.runtimes.local.worker import Setup
 from ciranda.store.base import Store
+from ciranda.store.client_states import ClientStates
 from ciranda.store.files import make_folder
 from ciranda.tasks.recipe import prepare_worker, probe, recipe
 from ciranda.tasks.registry import TASKS
@@ -81,7 +80,13 @@ class Assembly:
             max_weight=self.population.max_weight(),
             cohort=self.cohort,
             clipping_norm=self.experiment.privacy.clipping_norm,
+            rule=self.strategy.client,
+            population=self.population.size,
         )
+
+    def broadcast(self, model: Arrays) -> Signature:
+        """What the strategy sends beside `model` in every round."""
+        return Signature.of(self.strategy.broadcast(self.strategy.init(self.contract(model).trained(model))))
 
 
 def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
@@ -116,10 +121,9 @@ def _population(experiment: Experiment, data: FederatedData, draw: Draw) -> Popu
             "evaluate.where asks for evaluation on the server, but the data has no test examples.",
             hint='Give data.test-fraction, or set evaluate.where = "clients".',
         )
-    clients = federation.clients
-    if clients is None:
-        clients = len(np.unique(data.groups)) if data.groups is not None else 1
-    dealt = partition(federation.partitioner, data.train.y, clients, draw.at("partition"), groups=data.groups, **federation.params)
+    dealt = partition(
+        federation.partitioner, data.train.y, federation.clients, draw.at("partition"), groups=data.groups, **federation.params
+    )
     population = Population(data, dealt, federation.validation_fraction, federation.test_fraction or 0.0, draw)
     match study.role:
         case "centralised":
@@ -159,14 +163,16 @@ def task_of(experiment: Experiment) -> Task:
     if name == "csv":
         return csv_task(experiment.data)
     if name not in TASKS:
-        raise ExperimentError(f"There is no task '{name}'{nearest(name, TASKS)}", hint="`ciranda list tasks` names them.")
+        raise ExperimentError(
+            "There is no task '{name}'{near}", hint="`ciranda list tasks` names them.", name=name, near=nearest(name, TASKS)
+        )
     return TASKS[name].make(device)
 
 
 def stored_model(folder: RunFolder) -> Arrays:
     """The final model of a run. Raises Missing before there is one, CodecError if the file is damaged."""
     if not folder.model.is_file():
-        raise Missing(f"{folder.path} has no model yet.", hint=f"Go on with: ciranda resume {folder.path}")
+        raise Missing("{path} has no model yet.", hint="Go on with: ciranda resume {path}", path=folder.path)
     return decode(folder.model.read_bytes())[0]
 
 
@@ -198,7 +204,7 @@ def run(
     """
     folder = RunFolder(out)
     if folder.experiment.exists():
-        raise StoreError(f"{out} holds a run already.", hint=f"Choose another --out, or go on with: ciranda resume {out}")
+        raise StoreError("{out} holds a run already.", hint="Choose another --out, or go on with: ciranda resume {out}", out=out)
     assembly = _until(assemble(experiment, task), until)
     _begin(folder, assembly)
     return _work(folder, assembly, workers, on_event, resuming=False)
@@ -252,7 +258,7 @@ def replay(
     )
     folder = RunFolder(out)
     if folder.experiment.exists():
-        raise StoreError(f"{out} holds a run already.", hint="Choose another --out for the replay.")
+        raise StoreError("{out} holds a run already.", hint="Choose another --out for the replay.", out=out)
     _begin(folder, assembly)
     return _work(folder, replace(assembly, plan=plan), workers, on_event, resuming=False)
 
@@ -272,8 +278,9 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
     session = _Session(folder, store, assembly, on_event, rows)
     model = assembly.initial()
     signature = Signature.of(model)
-    pool = make_pool(_setup(assembly), _workers(workers, assembly), signature)
-    wire = LocalWire(pool, len(assembly.population.data.test), assembly.experiment.evaluate.batch_size, session.progress)
+    states = ClientStates(folder.clients, deferred=True)
+    pool = make_pool(_setup(assembly, states), _workers(workers, assembly), signature, assembly.broadcast(model))
+    wire = LocalWire(pool, len(assembly.population.data.test), assembly.experiment.evaluate.batch_size, session.progress, states)
     host = Host(assembly.plan, assembly.strategy, wire, store, assembly.chain, assembly.contract, session.row)
     on_event(
         {
@@ -344,7 +351,7 @@ def _versions() -> dict[str, str]:
     return {"ciranda": __version__, "python": platform.python_version(), "system": platform.system()}
 
 
-def _setup(assembly: Assembly) -> Setup:
+def _setup(assembly: Assembly, states: ClientStates) -> Setup:
     return Setup(
         task=assembly.task,
         population=assembly.population,
@@ -354,12 +361,14 @@ def _setup(assembly: Assembly) -> Setup:
         evaluate_batch=assembly.experiment.evaluate.batch_size,
         prepare=partial(prepare_worker, bool(getattr(assembly.task, "device", ""))),
         probe=partial(probe, assembly.task, assembly.population.data.train[:1]),
+        rule=assembly.strategy.client,
+        states=states,
     )
 
 
 def _workers(asked: int | None, assembly: Assembly) -> int:
     if asked is not None and asked < 1:
-        raise ExperimentError(f"--workers must be at least 1, not {asked}.")
+        raise ExperimentError("--workers must be at least 1, not {asked}.", asked=asked)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(asked or cores, max(1, assembly.cohort))
 

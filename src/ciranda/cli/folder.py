@@ -29,13 +29,14 @@ class RunFolder:
         self.result = path / "result.json"
         self.manifest = path / "partition.json"
         self.checkpoints = path / "checkpoints"
+        self.clients = path / "clients"  # what simulated clients keep between rounds; there only if they do
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """The folder of a run that was started. Raises Missing."""
         folder = cls(path)
         if not folder.experiment.is_file():
-            raise Missing(f"{path} is not a run's folder: it has no experiment.toml.", hint="`ciranda run --out DIR` makes one.")
+            raise Missing("{path} is not a run's folder: it has no experiment.toml.", hint="`ciranda run --out DIR` makes one.", path=path)
         return folder
 
     def open_store(self) -> Store:
@@ -64,13 +65,18 @@ class RunFolder:
     def each_row(self) -> Iterator[dict[str, Any]]:
         """The same, one at a time."""
         if not self.metrics.is_file():
-            raise Missing(f"{self.path} has no metrics.jsonl: has the run begun?")
+            raise Missing("{path} has no metrics.jsonl: has the run begun?", path=self.path)
         with self.metrics.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     row = json.loads(line)
                 except ValueError:
-                    raise DataError(f"{self.metrics}, line {number} is not JSON.", hint="`ciranda resume` writes the file anew.") from None
+                    raise DataError(
+                        "{metrics}, line {number} is not JSON.",
+                        hint="`ciranda resume` writes the file anew.",
+                        metrics=self.metrics,
+                        number=number,
+                    ) from None
                 yield row
 
     def checkpoint(self, round_number: int, store: Store, blob: str, best: int) -> None:

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 from ciranda.core.errors import DataError
 from ciranda.core.metrics import Sums
 from ciranda.core.params import model_sha256
-from ciranda.core.rng import Draw
-from ciranda.core.stages import Chain
-from ciranda.core.task import Arrays, ClientSettings, Examples, Task
-from ciranda.core.update import Contract, Update, difference
+from ciranda.core.stages import Chain, States
+from ciranda.core.strategies.base import ClientRule, Work
+from ciranda.core.task import Arrays
+from ciranda.core.update import Update
+
+STRATEGY, PRIVATE = "strategy", "private"
+"""The owners of a client's state beside the stages, which have theirs under their names."""
 
 
-def train_update(
-    task: Task, model: Arrays, examples: Examples, settings: ClientSettings, contract: Contract, chain: Chain, draw: Draw
-) -> Update:
-    """One client's update, weighted by its number of examples.
+def train_update(work: Work, chain: Chain, rule: ClientRule | None = None, states: States | None = None) -> tuple[Update, States]:
+    """One client's message and its next states, which hold only once the round's record names it among the accepted.
+
+    Args:
+        work: the model is the round's as published; the client's private tensors come from `states`.
+        rule: the strategy's; None trains plainly, weighted by the number of examples.
 
     Raises:
         DataError: the client has no examples.
+        RefusedUpdate: a stage cannot pass the update on.
         SignatureError: training returned other tensors than the round's model has.
         DivergedError: the loss or a parameter is not finite.
     """
-    if not len(examples):
+    if not len(work.examples):
         raise DataError("it has no examples to train on.", hint="Use fewer clients, or a partitioner with a minimum size.")
-    trained = task.train(model, examples, settings, draw)
-    contract.check_local(trained.arrays)
-    return chain.encode(Update(difference(model, trained.arrays, task.part_of), len(examples), trained.metrics))
+    states = states or {}
+    if states.get(PRIVATE):
+        work = replace(work, model=personal(work.model, states))
+    update, own = rule.train(work, states.get(STRATEGY, {})) if rule is not None else (work.update(work.fit()), {})
+    private = update.parts.get(PRIVATE, {})
+    if private:
+        update = Update({part: arrays for part, arrays in update.parts.items() if part != PRIVATE}, update.weight, update.metrics)
+    message, kept = chain.step(update, states)
+    return message, {owner: arrays for owner, arrays in {**kept, STRATEGY: own, PRIVATE: private}.items() if arrays}
+
+
+def personal(model: Arrays, states: States) -> Arrays:
+    """`model` with the client's own private tensors in it."""
+    return {**model, **states.get(PRIVATE, {})}
 
 
 def update_digest(update: Update) -> str:

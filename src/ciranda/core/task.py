@@ -76,10 +76,18 @@ class ClientSettings:
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of local training: the local model's arrays (same names as the round's) and summed metrics."""
+    """The outcome of local training.
+
+    Attributes:
+        arrays: the local model, of the same names as the round's.
+        metrics: summed over everything trained on.
+        steps: how many steps of `settings.optimizer` led there; 0 if the task steps in a way of its own. Rules that undo the steps
+            (SCAFFOLD, FedNova) need it.
+    """
 
     arrays: Arrays
     metrics: Sums
+    steps: int = 0
 
 
 class Task(Protocol):
@@ -97,8 +105,11 @@ class Task(Protocol):
     def part_of(self, name: str) -> Part:
         """Which part of an update the tensor `name` belongs to."""
 
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
-        """Train from `model` on `examples`; must not write into `model`. Raises DivergedError."""
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
+        """Train from `model` on `examples`; must not write into `model`. Raises DivergedError.
+
+        `correction` (name -> array; parameters, not all of them need be there) is added to every gradient before the optimizer sees it.
+        """
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
         """Exact metric sums of `model` on `examples` in evaluation mode (see `core.metrics`)."""

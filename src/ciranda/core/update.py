@@ -107,6 +107,10 @@ class Contract:
         """Bytes of the arrays of one update."""
         return sum(part.signature.num_bytes for part in self.parts.values())
 
+    def trained(self, model: Arrays) -> dict[str, Array]:
+        """The tensors of `model` that are trained and averaged: its part "model"."""
+        return {name: model[name] for name in self.parts["model"].signature.names} if "model" in self.parts else {}
+
     def check_local(self, arrays: Arrays) -> None:
         """Raise SignatureError unless training gave back the round's tensors."""
         self.local.check(arrays, "the trained model")
@@ -221,7 +225,13 @@ def _by_part(arrays: Arrays, part_of: Callable[[str], Part]) -> dict[str, dict[s
 def _bound(part: str, name: str, values: Array, clipping_norm: float | None) -> float:
     if values.dtype not in (np.float32, np.float64):
         hint = MASTER_WEIGHTS if "float" in values.dtype.name else "Declare integer tensors as counters, or as private."
-        raise SignatureError(f"Tensor '{name}' ({part}) is {values.dtype}; only float32 and float64 can be averaged.", hint=hint)
+        raise SignatureError(
+            "Tensor '{name}' ({part}) is {dtype}; only float32 and float64 can be averaged.",
+            hint=hint,
+            name=name,
+            part=part,
+            dtype=values.dtype,
+        )
     if clipping_norm is not None:
         # Rounding to float32 may leave a clipped coordinate a little above the norm, hence strictly above.
         return power_of_two_above(clipping_norm)

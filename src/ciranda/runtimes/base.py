@@ -17,11 +17,12 @@ from ciranda.protocol.messages import Close, Command, Event
 
 @dataclass(frozen=True)
 class Published:
-    """A committed model, and what updates of it must satisfy."""
+    """A committed model, what updates of it must satisfy, and what the strategy sends beside it."""
 
     digest: str
     arrays: Arrays
     contract: Contract
+    broadcast: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ class Wire(Protocol):
         """Make the model available to clients under its digest; the last two published stay so."""
 
     def carry(self, commands: Sequence[Command]) -> None:
-        """Carry out Instruct, Acknowledge, Refuse, Arm, Disarm and Cancel; the rest is the host's. Does not wait."""
+        """Carry out Instruct, Acknowledge, Refuse, Arm, Disarm and Cancel; the rest is the host's. Does not wait.
+
+        A Record comes once its row is stored, and again after a crash: the accepted clients' tentative states of that round now hold,
+        and the others' are dropped.
+        """
 
     def events(self) -> Sequence[Event]:
         """Wait until something happened and tell it. Raises RunError when the wire itself cannot go on."""

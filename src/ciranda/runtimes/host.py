@@ -85,9 +85,9 @@ class Host:
     def start(self, model: Arrays, roster: int) -> None:
         """Begin with version 0. Raises StoreError if the run exists already."""
         if self._store.read(self._plan.run)[0]:
-            raise StoreError(f"The run '{self._plan.run}' was started before.", hint="Go on with: ciranda resume DIR")
+            raise StoreError("The run '{run}' was started before.", hint="Go on with: ciranda resume DIR", run=self._plan.run)
         digest = model_sha256(model)
-        self._keep(digest, model, self._strategy.init(model))
+        self._keep(digest, model, self._strategy.init(self._contract_for(model).trained(model)))
         self._publish(digest)
         self._inbox = (Started(roster, digest),)
 
@@ -95,14 +95,14 @@ class Host:
         """Take up the stored run again, then tell it `events`. Raises StoreError when there is nothing whole to take up."""
         self._version, header = self._store.read(self._plan.run)
         if not self._version:
-            raise StoreError(f"There is no stored run '{self._plan.run}' to go on with.")
+            raise StoreError("There is no stored run '{run}' to go on with.", run=self._plan.run)
         stored = json.loads(header)
         self._state = State.from_json(stored["state"])
         self._artifacts = stored["artifacts"]
         self._rows = max((number for number, _ in self._store.events(self._plan.run)), default=0)
         model = self._get("model")
         if model_sha256(model) != self._state.model:
-            raise StoreError(f"The stored model of version {self._state.version} is not the one that the run committed.")
+            raise StoreError("The stored model of version {version} is not the one that the run committed.", version=self._state.version)
         self._keep(self._state.model, model, self._get("strategy"))
         self._publish(self._state.model)
         self._inbox = (Recovered(), *events)
@@ -130,6 +130,7 @@ class Host:
                         self._inbox = (*self._inbox, self._close(command))
                     case Record():
                         self._record(command)
+                        self._wire.carry([command])
 
     def _close(self, command: Close) -> Closed | CommandFailed:
         """Combine the accepted replies; after training, into the model that follows."""
@@ -139,7 +140,12 @@ class Host:
             model, accepted = self._models[command.model], len(command.accepted)
             try:
                 if gathered.total.count != accepted:
-                    raise RunError(f"Phase {command.phase}: {accepted} replies were accepted, {gathered.total.count} are in their sum.")
+                    raise RunError(
+                        "Phase {phase}: {accepted} replies were accepted, {count} are in their sum.",
+                        phase=command.phase,
+                        accepted=accepted,
+                        count=gathered.total.count,
+                    )
                 aggregate = finish(self._contract_for(model), self._chain.finish(gathered.total))
                 state, moved = self._strategy.apply(self._strategies[command.model], model, aggregate)
             except CirandaError as error:
@@ -158,7 +164,7 @@ class Host:
 
     def _publish(self, digest: str) -> None:
         model = self._models[digest]
-        self._wire.publish(Published(digest, model, self._contract_for(model)))
+        self._wire.publish(Published(digest, model, self._contract_for(model), self._strategy.broadcast(self._strategies[digest])))
 
     def _persist(self, commands: Sequence[Command]) -> None:
         """Write the header before its commands are carried out.

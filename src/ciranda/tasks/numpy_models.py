@@ -66,9 +66,7 @@ class NumpyTask:
     def part_of(self, name: str) -> Part:
         return "model"
 
-    def train(
-        self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
-    ) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         """Mini-batch gradient descent from `model`; the last batch of an epoch may be smaller. Raises DataError, DivergedError."""
         if not len(examples):
             raise DataError(

@@ -59,9 +59,7 @@ class TorchEngine:
     def part_of(self, name: str) -> Part:
         return self._reference().part_of(name)
 
-    def train(
-        self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None
-    ) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         """`settings.local_epochs` passes over `examples`, reshuffled each time; the last batch of a pass may be smaller.
 
         Raises:

@@ -14,7 +14,7 @@ from ciranda.core.task import Array, Arrays, ClientSettings, Examples, Federated
 
 
 class MeanTask:
-    """Learns the mean: a client moves w half of the way to the mean of its own x.
+    """Learns the mean: a client moves w half of the way to the mean of its own x, in one step.
 
     Args:
         clients: how many clients the data is meant for; each of them has `each` examples of width `width`.
@@ -40,7 +40,7 @@ class MeanTask:
     def part_of(self, name: str) -> Part:
         return "model"
 
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         faults = [self._faults[value] for value in examples.x[:, 0].tolist() if value in self._faults]
         if "stop" in faults:
             raise StopRequested("it has seen enough")
@@ -49,7 +49,9 @@ class MeanTask:
         w = (model["w"] + examples.x.mean(axis=0, dtype=np.float32)) / np.float32(2)
         if "nan" in faults:
             w = np.full_like(w, np.nan)
-        return Trained({"w": w}, {"n": len(examples), "loss": 0})
+        if correction is not None:
+            w = w - np.float32(settings.learning_rate) * correction["w"]
+        return Trained({"w": w}, {"n": len(examples), "loss": 0}, steps=1)
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
         return regression(self.predict(model, examples.x), examples.y)

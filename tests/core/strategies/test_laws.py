@@ -11,24 +11,20 @@ import pytest
 
 from ciranda.core.errors import SignatureError
 from ciranda.core.strategies import StrategyState
-from ciranda.core.strategies.base import moved
+from ciranda.core.strategies.base import BaseStrategy, moved
 from ciranda.core.task import Arrays, ClientSettings
 from ciranda.core.update import Aggregate
 from ciranda.testing.strategies import StrategyLaws
 
 
 @dataclass(frozen=True)
-class Honest:
+class Honest(BaseStrategy):
     """Server momentum: the smallest strategy with a state."""
 
     beta: float = 0.5
 
     name: ClassVar[str] = "honest"
     summary: ClassVar[str] = "momentum on the server"
-    needs_cohort: ClassVar[bool] = False
-
-    def client_settings(self, settings: ClientSettings) -> ClientSettings:
-        return settings
 
     def init(self, model: Arrays) -> StrategyState:
         return {name: np.zeros_like(tensor) for name, tensor in model.items() if "norm." not in name}

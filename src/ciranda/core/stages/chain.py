@@ -110,6 +110,12 @@ INCOMPATIBLE: Mapping[tuple[str, str], str] = {
     ): "what earlier messages lost is added to an update that is clipped already, and the noise is calibrated for the clipping norm alone.",
     ("differential-privacy", "whole-cohort-rule"): f"{_SUM_NOISE}; the sensitivity of a median or of Krum is another.",
     ("differential-privacy", "concatenated-parts"): f"{_SUM_NOISE}; trees are neither.",
+    ("differential-privacy", "parts-beside-the-model"): "what the strategy has clients send beside the model (a control variate, a norm "
+    "of steps, a loss) leaves them unclipped and without noise.",
+    (
+        "clip",
+        "scaled-updates",
+    ): "the strategy has clients scale their updates by how badly the model serves them; clipping takes that away.",
 }
 """Features that exclude one another -> why. The one table: whoever adds a feature adds its rows here."""
 

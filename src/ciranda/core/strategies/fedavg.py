@@ -7,27 +7,25 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ciranda.core.strategies.base import StrategyState, moved
-from ciranda.core.task import Arrays, ClientSettings
+from ciranda.core.strategies.server import ServerStep, scaled
+from ciranda.core.task import Arrays
 from ciranda.core.update import Aggregate
 
 
 @dataclass(frozen=True)
-class FedAvg:
+class FedAvg(ServerStep):
     """The new model is the mean of the clients' models, weighted by their numbers of examples.
 
     With d_k = w_k - w the difference of client k's model from the round's, sum n_k w_k / n = w + sum n_k d_k / n: the aggregate
-    holds the last term, and the server adds it.
+    holds the last term, and the server adds it, times its learning rate (1 in the paper).
     """
 
     name: ClassVar[str] = "fedavg"
     summary: ClassVar[str] = "the mean of the clients' models, weighted by their examples (McMahan et al. 2017)"
-    needs_cohort: ClassVar[bool] = False
-
-    def client_settings(self, settings: ClientSettings) -> ClientSettings:
-        return settings
 
     def init(self, model: Arrays) -> StrategyState:
-        return {}
+        return self.clock()
 
     def apply(self, state: StrategyState, model: Arrays, aggregate: Aggregate) -> tuple[StrategyState, Arrays]:
-        return state, moved(model, aggregate.parts["model"])
+        round, clock = self.tick(state)
+        return clock, moved(model, scaled(aggregate.parts["model"], self.rate(round)))

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 from ciranda.core.errors import CirandaError, WorkerDied
 from ciranda.core.params import Signature
-from ciranda.core.update import Contract, Total
+from ciranda.core.update import Total
 from ciranda.runtimes.base import Published
 from ciranda.runtimes.local.memory import SharedModels, SharedPopulation
 from ciranda.runtimes.local.worker import Job, Outcome, Settle, Setup, Worker
+
+NOTHING = Signature(())
 
 
 class Pool(Protocol):
@@ -64,7 +66,7 @@ class InlinePool:
         return [self._setup.probe()]
 
     def publish(self, model: Published) -> None:
-        self._worker.publish(model.digest, model.arrays, model.contract)
+        self._worker.publish(model)
 
     def submit(self, worker: int, job: Job, settle: Settle) -> None:
         self._queue.append((job, settle))
@@ -93,16 +95,17 @@ class ProcessPool:
 
     Args:
         size: how many, at least 1.
-        signature: of the models to be published.
+        signature: of the models to be published. broadcast: of what is sent beside them.
         method: "fork" where the system has it (any task object, data shared as it is), else "spawn".
     """
 
-    def __init__(self, setup: Setup, size: int, signature: Signature, method: str) -> None:
+    def __init__(self, setup: Setup, size: int, signature: Signature, method: str, broadcast: Signature = NOTHING) -> None:
         self.size = size
         self._setup = setup
         self._context = multiprocessing.get_context(method)
         self._method = method
-        self._models = SharedModels(self._context, signature)
+        # One slot for both: what is sent beside a model goes and comes with it.
+        self._models = SharedModels(self._context, signature), SharedModels(self._context, broadcast)
         self._processes: list[BaseProcess] = []
         self._links: list[Connection] = []
         self._alarm, self._bell = self._context.Pipe(duplex=False)
@@ -127,7 +130,9 @@ class ProcessPool:
         return [self._receive(number) for number in range(self.size)]
 
     def publish(self, model: Published) -> None:
-        slot = self._models.write(model.arrays)
+        models, broadcasts = self._models
+        slot = models.write(model.arrays)
+        broadcasts.write(model.broadcast)
         for number in range(self.size):
             self._send(number, ("publish", model.digest, slot, model.contract))
 
@@ -178,12 +183,16 @@ class ProcessPool:
         code = process.exitcode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         return WorkerDied(
-            f"Worker {number + 1} of {self.size} (process {process.pid}) {how}.",
+            "Worker {number} of {size} (process {pid}) {how}.",
             hint="Signal 9 often means that memory ran out: use fewer --workers, then go on with `ciranda resume`.",
+            number=number + 1,
+            size=self.size,
+            pid=process.pid,
+            how=how,
         )
 
 
-def _serve(link: Connection, inherited: list[Connection], shared: Any, models: SharedModels) -> None:
+def _serve(link: Connection, inherited: list[Connection], shared: Any, held: tuple[SharedModels, SharedModels]) -> None:
     """The life of a worker process: answer the pool until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     for other in inherited:
@@ -193,13 +202,14 @@ def _serve(link: Connection, inherited: list[Connection], shared: Any, models: S
     if isinstance(shared, tuple):
         setup = replace(shared[0], population=shared[1].view())
     worker = Worker(setup)
+    models, broadcasts = held
     with setup.prepare():
         try:
             link.send(_probe(setup))
             while True:
                 match link.recv():
                     case ("publish", digest, slot, contract):
-                        _publish(worker, models, digest, slot, contract)
+                        worker.publish(Published(digest, models.view(slot), contract, broadcasts.view(slot)))
                     case ("work", settle, job):
                         worker.settle(settle)
                         link.send(worker.work(job))
@@ -210,10 +220,6 @@ def _serve(link: Connection, inherited: list[Connection], shared: Any, models: S
             os._exit(0)  # the parent is gone: nothing is left to tell, and its buffers are not ours to flush
 
 
-def _publish(worker: Worker, models: SharedModels, digest: str, slot: int, contract: Contract) -> None:
-    worker.publish(digest, models.view(slot), contract)
-
-
 def _probe(setup: Setup) -> str | CirandaError:
     try:
         return setup.probe()
@@ -221,14 +227,14 @@ def _probe(setup: Setup) -> str | CirandaError:
         return error
 
 
-def make_pool(setup: Setup, workers: int, signature: Signature) -> Pool:
+def make_pool(setup: Setup, workers: int, signature: Signature, broadcast: Signature = NOTHING) -> Pool:
     """Workers as the machine and the task allow: in this process when one is asked for, or when the task cannot reach another."""
     if workers == 1:
         return InlinePool(setup)
     if sys.platform == "linux":
-        return ProcessPool(setup, workers, signature, "fork")
+        return ProcessPool(setup, workers, signature, "fork", broadcast)
     try:
         pickle.dumps(setup.task)
     except (pickle.PicklingError, AttributeError, TypeError):
         return InlinePool(setup)
-    return ProcessPool(setup, workers, signature, "spawn")
+    return ProcessPool(setup, workers, signature, "spawn", broadcast)

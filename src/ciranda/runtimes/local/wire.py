@@ -22,7 +22,9 @@ from ciranda.protocol.messages import (
     DeadlinePassed,
     Disarm,
     Event,
+    Failed,
     Instruct,
+    Record,
     Refuse,
     Replied,
     StopAsked,
@@ -30,6 +32,7 @@ from ciranda.protocol.messages import (
 from ciranda.runtimes.base import Gathered, Published
 from ciranda.runtimes.local.pool import Pool
 from ciranda.runtimes.local.worker import Job, Outcome, Reply, Settle
+from ciranda.store.client_states import ClientStates
 
 _JOB_SECONDS = 0.02
 """Clients that train in less are handed out several at a time, so that messages cost little beside training."""
@@ -56,12 +59,13 @@ class LocalWire:
     Args:
         test_size: examples of the server's test set; `batch` the evaluation batch size that slices keep to.
         progress: told (round, kind, clients done, clients asked) as answers arrive.
+        states: what clients keep between rounds, None if they keep nothing.
     """
 
     repeatable = True
 
-    def __init__(self, pool: Pool, test_size: int, batch: int, progress: Progress) -> None:
-        self._pool, self._test_size, self._batch, self._progress = pool, test_size, batch, progress
+    def __init__(self, pool: Pool, test_size: int, batch: int, progress: Progress, states: ClientStates | None = None) -> None:
+        self._pool, self._test_size, self._batch, self._progress, self._states = pool, test_size, batch, progress, states
         self._phase: _Phase | None = None  # the coordinator opens one at a time
         self._idle = set(range(pool.size))
         self._verdicts: dict[int, Settle] = {}
@@ -75,7 +79,7 @@ class LocalWire:
     # --- the Wire protocol
 
     def publish(self, model: Published) -> None:
-        self._model_bytes = sum(array.nbytes for array in model.arrays.values())
+        self._model_bytes = sum(array.nbytes for arrays in (model.arrays, model.broadcast) for array in arrays.values())
         self._update_bytes = model.contract.num_bytes
         self._pool.publish(model)
 
@@ -95,6 +99,8 @@ class LocalWire:
                     self._armed.discard(command.deadline)
                 case Cancel():
                     self._cancel(command)
+                case Record():
+                    self._keep(command)
 
     def events(self) -> Sequence[Event]:
         while True:
@@ -120,6 +126,9 @@ class LocalWire:
         up = 0
         if close.kind == "train":
             total = self._total(close.phase)
+            if self._states is not None:
+                # The record may follow at once, and must not survive a power cut that the states do not.
+                self._states.sync(close.round, names)
             up = self._update_bytes * len(names)
         seconds = perf_counter() - phase.started
         return Gathered(total, metrics, up, self._model_bytes * phase.asked, seconds)
@@ -150,6 +159,12 @@ class LocalWire:
         phase.evaluator_left = len(spans)
         phase.queue.extend(replace(job, span=span) for span in spans)
 
+    def _keep(self, record: Record) -> None:
+        """The round is recorded: what its accepted clients have kept holds from now on."""
+        if self._states is not None:
+            for name, _ in record.row["accepted"]:
+                self._states.settle(name, record.row["round"], commit=True)
+
     def _cancel(self, command: Cancel) -> None:
         """Do not begin what is cancelled; what has begun is answered all the same, and then refused as late."""
         if self._phase is not None and self._phase.instruct.phase == command.phase:
@@ -178,6 +193,8 @@ class LocalWire:
         current = self._phase
         if current is None or current.instruct.phase != phase or name not in current.holder:
             return
+        if not accepted and self._states is not None:
+            self._states.settle(name, current.instruct.round, commit=False)
         worker = current.holder[name]
         held = self._verdicts.get(worker, Settle(phase))
         if accepted:
@@ -218,6 +235,8 @@ class LocalWire:
         return events
 
     def _reply(self, phase: _Phase, worker: int, reply: Reply) -> Event:
+        if reply.failed:
+            return Failed(phase.instruct.phase, reply.name, reply.failed)
         phase.metrics[reply.name] = reply.metrics
         phase.holder[reply.name] = worker
         digest = reply.digest or sums_digest(reply.metrics)

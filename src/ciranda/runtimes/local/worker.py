@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
-from ciranda.core.client import train_update, update_digest
-from ciranda.core.errors import CirandaError, SignatureError, TaskError, blame
+from ciranda.core.client import personal, train_update, update_digest
+from ciranda.core.errors import CirandaError, RefusedUpdate, SignatureError, TaskError, blame
 from ciranda.core.metrics import Sums
 from ciranda.core.params import model_sha256
 from ciranda.core.population import Population, rank_of
 from ciranda.core.rng import Draw
 from ciranda.core.stages import Chain
-from ciranda.core.task import Arrays, ClientSettings, Task
+from ciranda.core.strategies.base import ClientRule, Work
+from ciranda.core.task import ClientSettings, Task
 from ciranda.core.update import Contract, Total, Update, accept, fold, zero
 from ciranda.protocol.messages import EVALUATOR, PhaseKind
+from ciranda.runtimes.base import Published
+from ciranda.store.client_states import ClientStates
+
+NO_EXAMPLES = "no-examples"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Setup:
         draw: the run's root of random draws.
         prepare: entered for as long as the worker works: one thread, and whatever else the recipe fixes.
         probe: the digest of three fixed training steps here, to tell machines that compute differently apart.
+        rule: what the strategy has clients do beyond plain training.
+        states: where clients keep what they keep between rounds; None if they keep nothing.
     """
 
     task: Task
@@ -38,6 +45,8 @@ class Setup:
     evaluate_batch: int
     prepare: Callable[[], AbstractContextManager[None]]
     probe: Callable[[], str]
+    rule: ClientRule | None = None
+    states: ClientStates | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +72,17 @@ class Settle:
 
 @dataclass(frozen=True)
 class Reply:
-    """One client's answer as the host needs it: the update itself stays in the worker until it is folded."""
+    """One client's answer as the host needs it: the update itself stays in the worker until it is folded.
+
+    `refused` says why the update cannot be admitted, `failed` why there is none; both are "" for an answer that may count.
+    """
 
     name: str
-    digest: str
-    weight: int
-    metrics: Sums
+    digest: str = ""
+    weight: int = 0
+    metrics: Sums = field(default_factory=dict)
     refused: str = ""
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,14 +110,14 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._models: dict[str, tuple[Arrays, Contract]] = {}
+        self._models: dict[str, Published] = {}
         self._checked: set[str] = set()
         self._open: _Open | None = None
 
-    def publish(self, digest: str, arrays: Arrays, contract: Contract) -> None:
+    def publish(self, model: Published) -> None:
         """Hold the model under its digest; the last two published are held."""
         kept = list(self._models.items())[-1:]
-        self._models = {**dict(kept), digest: (arrays, contract)}
+        self._models = {**dict(kept), model.digest: model}
 
     def work(self, job: Job) -> Outcome:
         """Do a job. Whatever goes wrong is told in the outcome, never raised."""
@@ -136,28 +149,44 @@ class Worker:
 
     def _train(self, job: Job, name: str) -> Reply:
         setup = self._setup
-        model, contract = self._model(job.digest)
+        model = self._model(job.digest)
         if self._open is None or self._open.phase != job.phase:
-            self._open = _Open(job.phase, contract, zero(contract), {})
+            self._open = _Open(job.phase, model.contract, zero(model.contract), {})
+        examples = setup.population.train(rank_of(name))
+        if not len(examples):
+            return Reply(name, failed=NO_EXAMPLES)
         draw = setup.draw.at("train", round=job.round, client=name)
-        message = train_update(setup.task, model, setup.population.train(rank_of(name)), setup.settings, contract, setup.chain, draw)
-        update = setup.chain.decode(message, contract)
-        refused = accept(contract, update)
+        work = Work(setup.task, model.arrays, examples, setup.settings, model.contract, draw, model.broadcast)
+        before = setup.states.read(name) if setup.states is not None else {}
+        try:
+            message, after = train_update(work, setup.chain, setup.rule, before)
+            update = setup.chain.decode(message, model.contract)
+        except RefusedUpdate as error:
+            return Reply(name, refused=error.reason)
+        refused = accept(model.contract, update)
         if not refused:
             self._open.pending[name] = update
+            if setup.states is not None and (before or after):
+                setup.states.write(name, job.round, after)
         return Reply(name, update_digest(message), update.weight, update.metrics, refused)
 
     def _evaluate(self, job: Job, name: str) -> Reply:
         setup = self._setup
-        population = setup.population
-        examples = population.data.test[job.span[0] : job.span[1]] if name == EVALUATOR else population.test(rank_of(name))
-        return Reply(name, "", 0, setup.task.evaluate(self._model(job.digest)[0], examples, setup.evaluate_batch))
+        model, batch = self._model(job.digest).arrays, setup.evaluate_batch
+        if name == EVALUATOR:
+            return Reply(name, metrics=setup.task.evaluate(model, setup.population.data.test[job.span[0] : job.span[1]], batch))
+        examples = setup.population.test(rank_of(name))
+        if not len(examples):
+            return Reply(name, failed=NO_EXAMPLES)
+        if setup.states is not None:
+            model = personal(model, setup.states.read(name, tentative=job.round))
+        return Reply(name, metrics=setup.task.evaluate(model, examples, batch))
 
-    def _model(self, digest: str) -> tuple[Arrays, Contract]:
+    def _model(self, digest: str) -> Published:
         """The model that was published under `digest`, checked once. Raises SignatureError if it is another one."""
-        model, contract = self._models[digest]
+        model = self._models[digest]
         if digest not in self._checked:
-            if (found := model_sha256(model)) != digest:
+            if (found := model_sha256(model.arrays)) != digest:
                 raise SignatureError(
                     "The weights here are out of step: they have digest {found}, the round's model is {digest}.",
                     hint="Nothing may write into the arrays of the model that a task is given; copy them first.",
@@ -165,7 +194,7 @@ class Worker:
                     digest=digest[:12],
                 )
             self._checked = {*self._models} & {*self._checked, digest}
-        return model, contract
+        return model
 
 
 def _located(problem: Exception, job: Job, name: str) -> CirandaError:
