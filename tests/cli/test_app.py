@@ -190,7 +190,7 @@ def test_the_first_error_of_a_task_comes_with_its_line(ciranda: Run, command: st
         (["run", "digits", "--set", "rounds.fraction-train=1.5"], ["fraction-train is 1.5", "at most 1"]),
         (["run", "digits", "--set", "experiment.task=digits-mpl"], ["did you mean 'digits-mlp'?"]),
         (
-            ["run", "digits", "--set", "federation.partitioner=pathological", "--set", "federation.classes-per-client=11"],
+            ["run", "digits", "--set", "federation.partitioner=pathological", "--set", "federation.num-classes-per-partition=11"],
             ["11", "classes"],
         ),
         (["run", "digits", "--set", "federation.clients=5000"], ["5000 clients"]),

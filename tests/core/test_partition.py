@@ -17,7 +17,7 @@ from ciranda.core.partition import PARTITIONERS, Partition, heterogeneity, parti
 from ciranda.core.rng import Draw
 
 DRAW = Draw(1).at("partition")
-PARAMETERS: dict[str, dict[str, Any]] = {"iid": {}, "dirichlet": {"alpha": 1.0}, "pathological": {"classes_per_client": 2}}
+PARAMETERS: dict[str, dict[str, Any]] = {"iid": {}, "dirichlet": {"alpha": 1.0}, "pathological": {"num_classes_per_partition": 2}}
 
 
 def digits(examples: int = 600, classes: int = 10) -> np.ndarray:
@@ -37,7 +37,7 @@ def dealt(draw: st.DrawFn) -> tuple[Partition, np.ndarray, str, Any]:
         params = {"alpha": draw(st.floats(0.01, 100)), "min_partition_size": 1, "self_balancing": draw(st.booleans())}
     if name == "pathological":
         mode = draw(st.sampled_from(["deterministic", "first-deterministic", "random"]))
-        params = {"classes_per_client": draw(st.integers(1, present)), "class_assignment_mode": mode}
+        params = {"num_classes_per_partition": draw(st.integers(1, present)), "class_assignment_mode": mode}
     if name == "natural-id":
         params = {"groups": np.asarray([f"owner {value}" for value in labels])}
         clients = present
@@ -150,7 +150,7 @@ def test_self_balancing_evens_the_sizes() -> None:
 @pytest.mark.parametrize("k", [1, 2, 5, 10])
 def test_pathological_clients_hold_so_many_classes(mode: str, k: int) -> None:
     labels = digits(3_000)
-    result = partition("pathological", labels, 60, DRAW, classes_per_client=k, class_assignment_mode=mode)
+    result = partition("pathological", labels, 60, DRAW, num_classes_per_partition=k, class_assignment_mode=mode)
     held = [set(labels[result.of(rank)].tolist()) for rank in range(60)]
     assert {len(classes) for classes in held} == {k}
     if mode != "random":
@@ -163,7 +163,7 @@ def test_pathological_clients_hold_so_many_classes(mode: str, k: int) -> None:
 
 def test_pathological_clients_of_a_class_share_it_evenly() -> None:
     labels = np.repeat(np.arange(10), 95)
-    result = partition("pathological", labels, 30, DRAW, classes_per_client=2, class_assignment_mode="deterministic")
+    result = partition("pathological", labels, 30, DRAW, num_classes_per_partition=2, class_assignment_mode="deterministic")
     counts = np.stack([np.bincount(labels[result.of(rank)], minlength=10) for rank in range(30)])
     assert {15, 16} == set(counts[counts > 0].tolist())
     assert counts.sum(axis=0).tolist() == [95] * 10
@@ -172,7 +172,7 @@ def test_pathological_clients_of_a_class_share_it_evenly() -> None:
 def test_a_class_is_shuffled_before_it_is_cut() -> None:
     """Scans of one class often lie in the order in which they were taken: writer by writer, day by day."""
     labels = np.repeat([0, 1], 50)
-    cases: dict[str, dict[str, Any]] = {"pathological": {"classes_per_client": 1}, "dirichlet": {"alpha": 1e3}}
+    cases: dict[str, dict[str, Any]] = {"pathological": {"num_classes_per_partition": 1}, "dirichlet": {"alpha": 1e3}}
     for name, params in cases.items():
         first = partition(name, labels, 4, DRAW, **params).of(0)
         zeros = first[first < 50]
@@ -182,7 +182,7 @@ def test_a_class_is_shuffled_before_it_is_cut() -> None:
 
 def test_classes_may_be_any_labels() -> None:
     labels = np.asarray(["setosa", "virginica", "versicolor"] * 20)
-    result = partition("pathological", labels, 3, DRAW, classes_per_client=1)
+    result = partition("pathological", labels, 3, DRAW, num_classes_per_partition=1)
     assert [np.unique(labels[result.of(rank)]).tolist() for rank in range(3)] == [["setosa"], ["versicolor"], ["virginica"]]
     gaps = np.asarray([-5, 1000] * 20)
     assert partition("dirichlet", gaps, 2, DRAW, alpha=5.0).sizes.sum() == 40
@@ -195,7 +195,7 @@ def test_natural_owners_keep_their_examples() -> None:
 
 
 def test_natural_owners_decide_on_the_number_of_clients() -> None:
-    with pytest.raises(ExperimentError, match=r"2 natural owners, and federation\.clients is 3") as caught:
+    with pytest.raises(ExperimentError, match=r"federation\.clients is 3, and the partitioner makes 2 clients, by natural owner") as caught:
         partition("natural-id", np.zeros(4), 3, DRAW, groups=np.asarray([1, 1, 2, 2]))
     assert "federation.clients = 2" in caught.value.hint
 
@@ -218,23 +218,23 @@ def test_regression_targets_are_not_classes(name: str, labels: np.ndarray) -> No
     ("name", "clients", "params", "message"),
     [
         ("idd", 5, {}, "no partitioner 'idd'"),
-        ("iid", 5, {"alpha": 1.0}, "no parameter 'alpha'"),
+        ("iid", 5, {"alpha": 1.0}, r"federation\.alpha does not go with partitioner 'iid'"),
         ("iid", 0, {}, "at least one client"),
         ("iid", 601, {}, "600 examples cannot be dealt out to 601 clients"),
-        ("dirichlet", 5, {}, "needs the parameter 'alpha'"),
+        ("dirichlet", 5, {}, r"federation\.alpha is needed by partitioner 'dirichlet'"),
         ("dirichlet", 5, {"alpha": 0}, "alpha is 0"),
         ("dirichlet", 5, {"alpha": -1.0}, "alpha is -1"),
         ("dirichlet", 5, {"alpha": math.nan}, "alpha is nan"),
         ("dirichlet", 5, {"alpha": math.inf}, "alpha is inf"),
-        ("dirichlet", 5, {"alpha": "big"}, "alpha is big"),
-        ("dirichlet", 100, {"alpha": 1.0}, "min-partition-size is 10; it must be a whole number from 1 to 6"),
+        ("dirichlet", 5, {"alpha": "big"}, "alpha is 'big'"),
+        ("dirichlet", 100, {"alpha": 1.0}, "min-partition-size is 10; it must be a whole number of at most 6"),
         ("dirichlet", 5, {"alpha": 1.0, "min_partition_size": 0}, "min-partition-size is 0"),
-        ("pathological", 5, {}, "needs the parameter 'classes-per-client'"),
-        ("pathological", 5, {"classes_per_client": 11}, "classes-per-client is 11; it must be a whole number from 1 to 10"),
-        ("pathological", 5, {"classes_per_client": 0}, "classes-per-client is 0"),
-        ("pathological", 5, {"classes_per_client": 2.0}, r"classes-per-client is 2\.0"),
-        ("pathological", 5, {"classes_per_client": 2, "class_assignment_mode": "fair"}, "'fair'"),
-        ("pathological", 3, {"classes_per_client": 2}, "is held by no client"),
+        ("pathological", 5, {}, "num-classes-per-partition is needed"),
+        ("pathological", 5, {"num_classes_per_partition": 11}, "num-classes-per-partition is 11; it must be a whole number of at most 10"),
+        ("pathological", 5, {"num_classes_per_partition": 0}, "num-classes-per-partition is 0"),
+        ("pathological", 5, {"num_classes_per_partition": 2.0}, r"num-classes-per-partition is 2\.0"),
+        ("pathological", 5, {"num_classes_per_partition": 2, "class_assignment_mode": "fair"}, "'fair'"),
+        ("pathological", 3, {"num_classes_per_partition": 2}, "is held by no client"),
     ],
 )
 def test_what_cannot_work_is_refused(name: str, clients: int, params: dict[str, Any], message: str) -> None:
@@ -245,7 +245,7 @@ def test_what_cannot_work_is_refused(name: str, clients: int, params: dict[str, 
 def test_a_client_without_examples_is_refused() -> None:
     labels = np.asarray([0, 1, 1, 1, 1, 1])
     with pytest.raises(DataError, match="leaves client 2 without examples"):
-        partition("pathological", labels, 4, DRAW, classes_per_client=1)
+        partition("pathological", labels, 4, DRAW, num_classes_per_partition=1)
 
 
 def test_there_is_no_client_beyond_the_last() -> None:
@@ -256,7 +256,10 @@ def test_there_is_no_client_beyond_the_last() -> None:
 
 
 def test_the_list_says_what_each_scheme_takes() -> None:
-    assert list(PARTITIONERS) == ["iid", "dirichlet", "pathological", "natural-id"]
+    assert list(PARTITIONERS) == [
+        *("iid", "dirichlet", "pathological", "shard", "size", "linear", "square", "exponential", "natural-id", "grouped-natural-id"),
+        *("continuous", "inner-dirichlet", "distribution"),
+    ]
     assert PARTITIONERS["iid"].parameters == {}
     assert PARTITIONERS["dirichlet"].parameters == {"alpha": Parameter.empty, "min_partition_size": 10, "self_balancing": False}
     assert all("\n" not in entry.description and entry.description for entry in PARTITIONERS.values())
@@ -315,7 +318,7 @@ def test_heterogeneity_needs_classes_and_examples() -> None:
         heterogeneity(Partition(np.arange(2), np.asarray([0, 2, 2])), np.asarray([0, 1]))
 
 
-@pytest.mark.parametrize(("name", "params"), [("iid", {}), ("pathological", {"classes_per_client": 2}), ("natural-id", {})])
+@pytest.mark.parametrize(("name", "params"), [("iid", {}), ("pathological", {"num_classes_per_partition": 2}), ("natural-id", {})])
 def test_a_million_clients_fit_in_100_megabytes(name: str, params: dict[str, Any]) -> None:
     clients, examples = 1_000_000, 3_000_000
     labels = digits(examples).astype(np.int64)

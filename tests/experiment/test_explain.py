@@ -46,7 +46,7 @@ def test_an_option_wins_over_the_line_that_it_replaces() -> None:
         ("rounds", "fraction-train", [1], "rounds.fraction-train must be a number, not [1]."),
         ("rounds", "fraction-train", {"a": 1}, "not a table."),
         ("rounds", "fraction-train", -0.5, "rounds.fraction-train is -0.5, but must be more than 0."),
-        ("federation", "self-balancing", 1, "federation.self-balancing must be true or false, not 1."),
+        ("federation", "self-balancing", 1, "federation.self-balancing does not go with partitioner 'iid'."),
         ("federation", "validation-fraction", 1.0, "must be less than 1."),
         ("client", "weight-decay", -1, "must be at least 0."),
         ("client", "optimizer", "adm", "client.optimizer is \"adm\": did you mean 'adam'? It is one of: sgd, adam, adamw."),

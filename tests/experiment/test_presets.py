@@ -47,7 +47,7 @@ def test_mcmahan_is_a_hundred_clients_c_01_e_5_b_10(name: str) -> None:
 
 
 def test_the_non_iid_clients_hold_two_classes() -> None:
-    assert resolve("mcmahan-mnist-noniid").federation.params == {"classes_per_client": 2}
+    assert resolve("mcmahan-mnist-noniid").federation.params == {"num_classes_per_partition": 2}
 
 
 def test_inmetro_is_three_rounds_of_five_of_ten_with_adam() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ciranda.core.task import ClientSettings
 from ciranda.experiment.load import dump, loads
 from ciranda.experiment.schema import (
+    DEFAULT_CLIENTS,
     ClientSection,
     EvaluateSection,
     Experiment,
@@ -84,6 +85,22 @@ def test_parameters_have_python_names() -> None:
     assert StrategySection.model_validate({"name": "fedprox", "proximal_mu": 0.1}).params == {"proximal_mu": 0.1}
 
 
+def test_sizes_say_how_many_clients_there_are() -> None:
+    section = FederationSection(partitioner="size", partition_sizes=(5, 9, 2))
+    assert section.clients == 3
+    assert section.params == {"partition_sizes": [5, 9, 2]}
+    assert FederationSection(partitioner="inner-dirichlet", partition_sizes=[3, 4], alpha=1).clients == 2
+    assert FederationSection(partitioner="grouped-natural-id", group_size=2).clients is None
+    assert FederationSection(partitioner="linear").clients == DEFAULT_CLIENTS
+
+
+def test_a_partitioners_parameters_come_in_one_form() -> None:
+    whole, broken = FederationSection(partitioner="dirichlet", alpha=1), FederationSection(partitioner="dirichlet", alpha=1.0)
+    assert whole == broken
+    assert dict(whole.written())["alpha"] == 1.0
+    assert dict(FederationSection(partitioner="shard", shard_size=4).written())["shard-size"] == 4
+
+
 def test_nothing_changes_after_loading() -> None:
     with pytest.raises(ValidationError):
         TASK.seed = 3
@@ -116,7 +133,15 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
                 {"partitioner": "iid"},
                 {"partitioner": "natural-id"},
                 {"partitioner": "dirichlet", "alpha": 0.3, "self-balancing": True},
-                {"partitioner": "pathological", "classes-per-client": 2},
+                {"partitioner": "pathological", "num-classes-per-partition": 2},
+                {"partitioner": "dirichlet", "alpha": [0.3, 1]},
+                {"partitioner": "shard", "shard-size": 7, "keep-incomplete-shard": True},
+                {"partitioner": "grouped-natural-id", "group-size": 2, "mode": "strict"},
+                {"partitioner": "continuous", "strictness": 1},
+                {
+                    **{"partitioner": "distribution", "distribution-array": [[1, 2.5], [1e-9, 0]], "num-unique-labels-per-partition": 1},
+                    **{"preassigned-num-samples-per-label": 0, "rescale": False},
+                },
             ]
         )
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from inspect import Parameter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from ciranda.core.errors import ExperimentError
 from ciranda.core.metrics import FALLING
-from ciranda.core.partition import PARTITIONERS
+from ciranda.core.partition import CHECKS, PARTITIONERS, checked
 from ciranda.core.selection import cohort_size
 from ciranda.core.strategies import STRATEGIES, make
 from ciranda.core.task import ClientSettings
@@ -30,7 +29,6 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_CLIENTS = 10
-PARTITION_PARAMETERS = ("alpha", "min_partition_size", "self_balancing", "classes_per_client", "class_assignment_mode")
 
 
 def problem(message: str, *key: str) -> PydanticCustomError:
@@ -90,38 +88,45 @@ class DataSection(Section):
 
 
 class FederationSection(Section):
-    """[federation]: who holds the data. `clients` may be left out with natural-id: the data says how many there are."""
+    """[federation]: who holds the data, and beside it whatever parameters the partitioner has.
+
+    `clients` may be left out where the partitioner decides: as many as the data has natural owners, or as there are partition-sizes.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     clients: Whole | None = None
     partitioner: str = "iid"
-    alpha: Positive | None = None
-    min_partition_size: Whole | None = None
-    self_balancing: bool | None = None
-    classes_per_client: Whole | None = None
-    class_assignment_mode: Literal["first-deterministic", "deterministic", "random"] | None = None
     validation_fraction: Share = 0.0
     test_fraction: Share | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         known_name(self.partitioner, PARTITIONERS, "partitioner")
-        takes = PARTITIONERS[self.partitioner].parameters
-        for name in PARTITION_PARAMETERS:
-            given = getattr(self, name) is not None
-            if given and name not in takes:
-                raise problem(f"does not go with partitioner '{self.partitioner}'.", kebab(name))
-            if not given and takes.get(name) is Parameter.empty:
-                raise problem(f"is needed by partitioner '{self.partitioner}'.", kebab(name))
+        entry = PARTITIONERS[self.partitioner]
+        given = {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+        for key in given:
+            if key not in CHECKS:
+                allowed = tuple(kebab(name) for name in (*type(self).model_fields, *entry.parameters))
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": (kebab(key),), "allowed": allowed})
+        try:
+            params = checked(self.partitioner, given)
+            if entry.count is not None and entry.sized:
+                self._fill(clients=entry.number(self.clients, None, params))
+        except ExperimentError as error:
+            key = str(error.fields["key"])
+            raise problem(f"{error} {error.hint}".removeprefix(f"federation.{key} ").strip(), key) from None
+        object.__setattr__(self, "__pydantic_extra__", {kebab(key): value for key, value in params.items()})
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
             raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
-        if self.clients is None and self.partitioner != "natural-id":
+        if self.clients is None and entry.count is None:
             self._fill(clients=DEFAULT_CLIENTS)
         return self
 
     @property
     def params(self) -> dict[str, Any]:
         """What the partitioner is called with, besides labels, clients and the draw."""
-        return {name: value for name in PARTITION_PARAMETERS if (value := getattr(self, name)) is not None}
+        return {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
 
 
 class RoundsSection(Section):
