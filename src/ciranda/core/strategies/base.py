@@ -82,9 +82,15 @@ class Work:
         return trained.steps
 
     def loss(self) -> float:
-        """The round's model's mean loss on the client's examples (the mean squared error where a task has no loss)."""
+        """The mean loss of the round's model on the client's examples; the mean squared error where a task has no loss.
+
+        Raises TaskError if the task measures neither.
+        """
         values = summarise(self.task.evaluate(self.model, self.examples, max(256, self.settings.batch_size)))
-        return values["loss"] if "loss" in values else values["mse"]
+        for name in ("loss", "mse"):
+            if name in values:
+                return values[name]
+        raise TaskError("The task '{task}' measures neither loss nor mse, one of which this strategy needs.", task=self.task.name)
 
 
 class ClientRule(Protocol):
