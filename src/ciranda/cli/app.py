@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ciranda.cli.i18n import say
+from ciranda.i18n import _
 
 app = typer.Typer(
     name="ciranda",
@@ -99,11 +100,12 @@ def _predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help=say("arg.run-given"))],
     what: Annotated[str, typer.Argument(metavar="INPUT", help=say("arg.input"))],
     json: Annotated[bool, typer.Option("--json", help=say("opt.json-lines"))] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help=_("Write a CSV file with the predictions."))] = None,
     debug: Debug = False,
 ) -> None:
     from ciranda.cli import predict
 
-    predict.predict(run, what, json=json)
+    predict.predict(run, what, json=json, out=out)
 
 
 @app.command("plot", help=say("cmd.plot"))

@@ -18,21 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from ciranda import __version__
+from ciranda.cli.dealing import population_of
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.result import Result, best_round, make_result, model_card
 from ciranda.cli.tables import csv_task
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
-from ciranda.core.holdout import pooled, with_validation, without_fold
 from ciranda.core.params import Signature
-from ciranda.core.partition import partition
 from ciranda.core.population import Population, name_of
 from ciranda.core.rng import Draw
 from ciranda.core.selection import random_selection
 from ciranda.core.stages import Chain, Clip
 from ciranda.core.strategies import make as make_strategy
 from ciranda.core.strategies.base import Strategy
-from ciranda.core.task import Array, Arrays, ClientSettings, FederatedData, Task
+from ciranda.core.task import Array, Arrays, ClientSettings, Task
 from ciranda.core.update import Contract
 from ciranda.experiment.load import dump, load
 from ciranda.experiment.names import nearest
@@ -98,7 +97,7 @@ def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
     task = task if task is not None else task_of(experiment)
     data = task.data()
     draw = Draw(experiment.experiment.seed)
-    population = _population(experiment, data, draw)
+    population = population_of(experiment, data, draw)
     strategy = make_strategy(experiment.strategy.name, **experiment.strategy.params)
     norm = experiment.privacy.clipping_norm
     return Assembly(
@@ -112,27 +111,6 @@ def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
         draw=draw,
         cohort=experiment.cohort(population.size),
     )
-
-
-def _population(experiment: Experiment, data: FederatedData, draw: Draw) -> Population:
-    federation, study = experiment.federation, experiment.study
-    if experiment.evaluate.on_server and study.role not in ("validation", "fold") and not len(data.test):
-        raise ExperimentError(
-            "evaluate.where asks for evaluation on the server, but the data has no test examples.",
-            hint='Give data.test-fraction, or set evaluate.where = "clients".',
-        )
-    dealt = partition(
-        federation.partitioner, data.train.y, federation.clients, draw.at("partition"), groups=data.groups, **federation.params
-    )
-    population = Population(data, dealt, federation.validation_fraction, federation.test_fraction or 0.0, draw)
-    match study.role:
-        case "centralised":
-            return pooled(population)
-        case "validation":
-            return with_validation(population)
-        case "fold":
-            return without_fold(population, study.folds or 0, study.fold or 0, draw)
-    return population
 
 
 def _plan(experiment: Experiment, draw: Draw) -> Plan:
@@ -161,7 +139,7 @@ def task_of(experiment: Experiment) -> Task:
     if is_user_task(name):
         return load_task(name, device)
     if name == "csv":
-        return csv_task(experiment.data)
+        return csv_task(experiment)
     if name not in TASKS:
         raise ExperimentError(
             "There is no task '{name}'{near}", hint="`ciranda list tasks` names them.", name=name, near=nearest(name, TASKS)
@@ -268,6 +246,8 @@ def _begin(folder: RunFolder, assembly: Assembly) -> None:
     make_folder(folder.path)
     manifest = assembly.population.partition.manifest(assembly.population.data.train.y)
     folder.write(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+    if (record := assembly.population.data.record) is not None:
+        folder.write(folder.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     folder.write(folder.experiment, dump(assembly.experiment))
 
 
@@ -282,6 +262,8 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
     pool = make_pool(_setup(assembly, states), _workers(workers, assembly), signature, assembly.broadcast(model))
     wire = LocalWire(pool, len(assembly.population.data.test), assembly.experiment.evaluate.batch_size, session.progress, states)
     host = Host(assembly.plan, assembly.strategy, wire, store, assembly.chain, assembly.contract, session.row)
+    if (record := assembly.population.data.record) is not None and not resuming:
+        on_event({"event": "data", **record})
     on_event(
         {
             "event": "start",
@@ -338,6 +320,7 @@ class _Session:
             {**_versions(), **recipe(self._assembly.task)},
             str(self._folder.path),
             failed=model is None,
+            survey=(self._assembly.population.data.record or {}).get("survey", {}),
         )
         if model is not None:
             self._folder.write(self._folder.model, encode(model, {"model_sha256": result.model_sha256, "format": "pt"}))

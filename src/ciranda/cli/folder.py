@@ -28,6 +28,7 @@ class RunFolder:
         self.card = path / "model-card.md"
         self.result = path / "result.json"
         self.manifest = path / "partition.json"
+        self.data = path / "data.json"
         self.checkpoints = path / "checkpoints"
         self.clients = path / "clients"  # what simulated clients keep between rounds; there only if they do
 
@@ -78,6 +79,16 @@ class RunFolder:
                         number=number,
                     ) from None
                 yield row
+
+    def data_record(self) -> dict[str, Any] | None:
+        """How raw rows became the run's examples, as its data set recorded it; None if it did not. Raises DataError."""
+        if not self.data.is_file():
+            return None
+        try:
+            record: dict[str, Any] = json.loads(self.data.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError("{path} is damaged: {error}.", path=self.data, error=str(error)) from error
+        return record
 
     def checkpoint(self, round_number: int, store: Store, blob: str, best: int) -> None:
         """Name the round's model among the checkpoints; keep the last few and the best."""

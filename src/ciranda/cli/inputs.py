@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from ciranda.core.errors import DataError, MissingExtra
 from ciranda.core.task import Array, FederatedData
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-Rows = Callable[[Path], Array]
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,8 @@ class Inputs:
     truth: Array | None = None
 
 
-def read_inputs(text: str, data: FederatedData, rows: Rows | None = None) -> Inputs:
+def read_inputs(text: str, data: FederatedData) -> Inputs:
     """Read test:INDEX (or test:FROM-TO), an image, a .npy array or a .csv file.
-
-    Args:
-        rows: reads a CSV file's rows for a task that was trained on one.
 
     Raises:
         DataError: no such input, or one that does not fit the data, with both shapes.
@@ -45,7 +40,7 @@ def read_inputs(text: str, data: FederatedData, rows: Rows | None = None) -> Inp
     if suffix == ".npy":
         x = _array(path)
     elif suffix == ".csv":
-        x = rows(path) if rows is not None else _numbers(path)
+        x = _numbers(path)
     else:
         raise DataError("{text} is not an image ({images}), a .npy array or a .csv file.", text=text, images=", ".join(IMAGES))
     x = _fitted(x, data.train.x, text)

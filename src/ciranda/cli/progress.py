@@ -1,6 +1,6 @@
 """What a run shows while it goes on: a bar on a terminal, plain lines elsewhere; one line for each round stays.
 
-A display is a function of event rows: the lines of metrics.jsonl, and "start", "progress" and "finish" between them.
+A display is a function of event rows: the lines of metrics.jsonl, and "data", "start", "progress" and "finish" between them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Self, TextIO
 from ciranda.cli.eta import Eta, clock_text
 from ciranda.cli.i18n import say
 from ciranda.cli.output import heading, main_metrics, metrics_text, round_line
+from ciranda.i18n import told
 
 logger = logging.getLogger("ciranda.run")
 TRAINING_SHARE = 0.9  # of a round's time; evaluation takes the rest
@@ -39,7 +40,7 @@ class Display:
 
     def __enter__(self) -> Self:
         if not self._quiet and self._stream.isatty():
-            self._bar = _bar(self._stream)
+            self._bar = bar(self._stream)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -48,9 +49,15 @@ class Display:
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         """Take one event row."""
-        handler = {"start": self._start, "progress": self._progress, "round": self._round}.get(str(row["event"]))
+        handler = {"data": self._data, "start": self._start, "progress": self._progress, "round": self._round}.get(str(row["event"]))
         if handler is not None:
             handler(row)
+
+    def _data(self, row: Mapping[str, Any]) -> None:
+        from ciranda.tasks.datasets.described import described
+
+        for line in described(row):
+            self._line(told(line))
 
     def _start(self, row: Mapping[str, Any]) -> None:
         self._rounds = int(row["rounds"])
@@ -96,7 +103,7 @@ class Display:
             print(text, file=self._stream, flush=True)
 
 
-def _bar(stream: TextIO) -> Any:
+def bar(stream: TextIO) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

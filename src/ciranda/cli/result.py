@@ -26,7 +26,8 @@ class Result:
         rounds: committed rounds. metrics: group -> metric -> value of the last evaluation.
         model_sha256: digest of the last committed model. reproducible: whether a run of the same experiment on the same recipe
             must end in it; reasons: why not, if not.
-        bytes_up, bytes_down: payload from and to clients, in bytes. seconds: time spent in rounds.
+        bytes_up, bytes_down: payload from and to clients, in bytes, that of a survey before the first round included.
+        seconds: time spent in rounds.
         epsilon: the privacy spent, None without a private mechanism. versions: the recipe.
     """
 
@@ -72,8 +73,13 @@ def make_result(
     out: str,
     *,
     failed: bool,
+    survey: Mapping[str, int],
 ) -> Result:
-    """The result of a run that ended in `state` with these recorded rows; `failed`: an error ended it."""
+    """The result of a run that ended in `state` with these recorded rows.
+
+    Args:
+        failed: an error ended it. survey: what was asked of the owners before the first round, with its bytes.
+    """
     rounds = [row for row in rows if row["event"] == "round"]
     evaluated = [row["metrics"] for row in rounds if set(row["metrics"]) & {"server", "clients"}]
     last = evaluated[-1] if evaluated else (rounds[-1]["metrics"] if rounds else {})
@@ -86,8 +92,8 @@ def make_result(
         model_sha256=state.model,
         reproducible=not reasons and not failed,
         reasons=reasons,
-        bytes_up=sum(row["bytes_up"] for row in rounds),
-        bytes_down=sum(row["bytes_down"] for row in rounds),
+        bytes_up=sum(row["bytes_up"] for row in rounds) + survey.get("bytes_up", 0),
+        bytes_down=sum(row["bytes_down"] for row in rounds) + survey.get("bytes_down", 0),
         seconds=sum(row["seconds"] for row in rounds),
         epsilon=None,
         versions=recipe,

@@ -70,18 +70,24 @@ class ExperimentSection(Section):
 
 
 class DataSection(Section):
-    """[data]: a CSV file, for the task "csv": which column to predict, and which says whose row it is."""
+    """[data]: a CSV file or a folder of them, for the task "csv": which column to predict, which says whose row it is, and what to do
+    with the others."""
 
     csv: str | None = None
     target: str | None = None
     client_column: str | None = None
     test_fraction: Share | None = None
+    kind: Literal["auto", "classification", "regression"] | None = None
+    drop: list[str] | None = None
+    keep: list[str] | None = None
+    missing: Literal["fill", "drop", "error"] | None = None
+    min_count: Whole | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.csv is not None and self.target is None:
             raise problem("is needed with data.csv: the column to predict.", "target")
-        for key in ("target", "client_column", "test_fraction"):
+        for key in type(self).model_fields:
             if self.csv is None and getattr(self, key) is not None:
                 raise problem("goes with data.csv, which is not given.", kebab(key))
         return self

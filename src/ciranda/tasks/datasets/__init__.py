@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ciranda.core.task import FederatedData
 from ciranda.tasks.datasets.arrays import from_arrays
 from ciranda.tasks.datasets.cifar import cifar10
-from ciranda.tasks.datasets.csvfile import from_csv, read_csv
+from ciranda.tasks.datasets.csvfile import from_csv
 from ciranda.tasks.datasets.idx import fashion_mnist, mnist
 from ciranda.tasks.datasets.packed import diabetes, digits, iris
 
@@ -27,7 +27,6 @@ __all__ = [
     "from_csv",
     "iris",
     "mnist",
-    "read_csv",
 ]
 
 

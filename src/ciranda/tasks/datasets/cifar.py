@@ -15,6 +15,7 @@ import numpy as np
 
 from ciranda.core.errors import DataError
 from ciranda.core.task import Array, Examples, FederatedData
+from ciranda.core.texts import Text
 from ciranda.tasks.datasets.jpegs import read_jpegs
 from ciranda.tasks.datasets.locate import Found, Layout, Wanted, find
 from ciranda.tasks.datasets.pickled import read_pickle
@@ -31,7 +32,7 @@ _WANTED = Wanted(
         Layout(("cifar10", ""), ((_ARCHIVE,),)),
         Layout(("cifar10",), (("cifar10_train_jpeg.parquet",), ("cifar10_test_jpeg.parquet",))),
     ),
-    f"Download the Python version, {_ARCHIVE}; it need not be unpacked.",
+    Text("Download the Python version, {archive}; it need not be unpacked.", archive=_ARCHIVE),
 )
 
 

@@ -1,77 +1,56 @@
-"""Data sets from a CSV file: numbers as they are, texts as one-hot columns, the kind of task found from the target.
+"""Data sets from tables: a CSV file, or a folder with one for each client.
 
-`read_csv` also gives the `Encoding`, a small value that turns later rows into the same features, so that a model predicts from a file with
-the columns it was trained on.
+Types, vocabulary, scaling and what stands for missing values come from a survey among the owners (`survey`), whose outcome is the
+`Encoding`, a small value that turns later rows into the same features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ciranda.core.errors import DataError
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Examples, FederatedData
 from ciranda.tasks.datasets.arrays import divided
-from ciranda.tasks.datasets.csvtable import Table, some
+from ciranda.tasks.datasets.encoding import Encoding, make_encoding
+from ciranda.tasks.datasets.survey import Findings, Kind, Survey, hold
+from ciranda.tasks.datasets.table import FILE_COLUMN, Table, read_table
 
-MOST_CATEGORIES = 100
-MOST_INTEGER_CLASSES = 20
-_LARGEST = float(np.finfo(np.float32).max)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column that is a feature: numeric if `categories` is empty, else one-hot over them, in that order."""
-
-    name: str
-    categories: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """How many features it makes."""
-        return len(self.categories) or 1
+MOST_NAMES = 10_000
+Owners = Sequence[tuple[Array, Array]]
+Deal = Callable[[FederatedData], Owners]
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """How rows of a CSV file become features and targets.
+class Wish:
+    """What is to be made of a table.
 
     Attributes:
-        columns: the feature columns, in the order of the features.
-        target: name of the target column.
-        classes: class names in label order; empty for a regression.
+        target: the column to predict.
+        client_column: the column that names each row's owner; it becomes `groups` and is not a feature. In a folder of files the file
+            names the owner unless a column does.
+        test_fraction: share of rows kept for the test, as in `from_arrays`; `seed` chooses which.
+        kind: "auto" to find it: texts, or at most 20 different whole numbers, make a classification, other numbers a regression.
+        drop: columns that are not features. keep: columns that are, though they look like identifiers, dates or prose.
+        missing: rows with a missing feature are filled (median or most frequent, and a feature that says so), dropped, or an error.
+            Rows without a target are left out.
+        min_count: an owner does not tell the others of a category that fewer of its rows have.
     """
 
-    columns: tuple[Column, ...]
     target: str
-    classes: tuple[str, ...]
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """A name for each feature: the column's, or "column=category"."""
-        return tuple(f"{c.name}={category}" if category else c.name for c in self.columns for category in c.categories or ("",))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Encoding:
-        columns = tuple(Column(one["name"], tuple(one["categories"])) for one in value["columns"])
-        return cls(columns, value["target"], tuple(value["classes"]))
-
-    def read(self, path: str | Path) -> NDArray[np.float32]:
-        """The features of a CSV file's rows, float32 (n, features); it may have other columns or lack the target. Raises DataError."""
-        table = Table.open(Path(path))
-        for column in self.columns:
-            table.index(column.name)
-        table.check_missing([column.name for column in self.columns])
-        return _features(table, self.columns)
+    client_column: str | None = None
+    test_fraction: float = 0.2
+    seed: int = 0
+    kind: Kind = "auto"
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    missing: Literal["fill", "drop", "error"] = "fill"
+    min_count: int = 1
 
 
 def from_csv(
@@ -81,152 +60,153 @@ def from_csv(
     client_column: str | None = None,
     test_fraction: float = 0.2,
     seed: int = 0,
-    kind: Literal["auto", "classification", "regression"] = "auto",
+    kind: Kind = "auto",
     drop: Sequence[str] = (),
-    missing: Literal["error", "drop"] = "error",
+    keep: Sequence[str] = (),
+    missing: Literal["fill", "drop", "error"] = "fill",
+    min_count: int = 1,
 ) -> FederatedData:
-    """The data set in a CSV file with a header line, UTF-8, separated by commas, semicolons or tabs.
+    """The data set in a CSV file with a header line, or in a folder with one file for each client.
 
-    A feature column in which most values are numbers is numeric; any other becomes one feature per distinct text, at most
-    `MOST_CATEGORIES`. In a file separated by semicolons a number may have a decimal comma.
-
-    Args:
-        target: the column to predict. Texts, or at most `MOST_INTEGER_CLASSES` different whole numbers, make a classification, other
-            numbers a regression, unless `kind` says which.
-        client_column: the column that names each row's owner; it becomes `groups` and is not a feature.
-        test_fraction: share of rows kept for the test, as in `from_arrays`; `seed` chooses which.
-        drop: columns that are not features.
-        missing: what to do about rows with a missing value (`csvtable.MISSING`, in any case): refuse the file, or drop them.
+    UTF-8 or Latin-1; commas, semicolons, tabs or bars between the values; decimal commas where no comma separates. Columns of numbers are
+    standardised; any other becomes one feature for each category. The arguments are those of `Wish`.
 
     Returns:
-        x float32 (n, features); y int64 labels (n,) or float32 targets (n,).
+        x float32 (n, features), scaled; y int64 labels (n,) or float32 targets (n,) in their unit; `record` with the encoding.
 
     Raises:
-        DataError: no such file or column, no rows, a ragged row, a value that is not a finite number; with line and column.
+        DataError: no such file or column, no rows, a ragged row, a row without owner, a value that is not a number among numbers.
     """
-    return read_csv(
-        path,
-        target=target,
-        client_column=client_column,
-        test_fraction=test_fraction,
-        seed=seed,
-        kind=kind,
-        drop=drop,
-        missing=missing,
-    )[0]
+    wish = Wish(target, client_column, test_fraction, seed, kind, tuple(drop), tuple(keep), missing, min_count)
+    return federated(read_table(Path(path)), wish, name=Path(path).stem, source=str(path))[0]
 
 
-def read_csv(
-    path: str | Path,
-    *,
-    target: str,
-    client_column: str | None = None,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    kind: Literal["auto", "classification", "regression"] = "auto",
-    drop: Sequence[str] = (),
-    missing: Literal["error", "drop"] = "error",
-) -> tuple[FederatedData, Encoding]:
-    """As `from_csv`, with the encoding. Raises DataError."""
-    table = Table.open(Path(path))
-    others = [*drop, *([client_column] if client_column else [])]
-    for name in (target, *others):
-        table.index(name)
-    if target in others:
-        raise DataError(f"{path}: the target '{target}' is also the client column or among the dropped ones.")
-    names = [name for name in table.header if name != target and name not in others]
-    if not names:
-        raise DataError(f"{path} has no column left to be a feature beside the target '{target}'.")
-    used = [*names, target, *([client_column] if client_column else [])]
-    if missing == "drop":
-        table = table.without_missing(used)
-    else:
-        table.check_missing(used)
-    columns = tuple(_column(table, name) for name in names)
-    y, classes = _target(table, target, kind)
-    data = divided(
-        Examples(_features(table, columns), y),
-        classes,
-        _owners(table, client_column) if client_column else None,
-        test_fraction=test_fraction,
-        draw=Draw(seed),
-        name=Path(path).stem,
-        source=str(path),
+def federated(table: Table, wish: Wish, *, name: str, source: str, deal: Deal | None = None) -> tuple[FederatedData, Encoding]:
+    """The data set in a table, and its encoding.
+
+    Args:
+        deal: tells for each owner the places of (its training rows, all its rows) in `train`, from a data set that has targets, owners
+            and, as `x`, those places; without it the owners are those of the client column, or one has all.
+
+    Raises:
+        DataError: as `from_csv`.
+    """
+    owner = wish.client_column or (FILE_COLUMN if FILE_COLUMN in table.cells else None)
+    names = _feature_names(table, wish, owner)
+    table, gone = _usable(table, wish, names, owner)
+    # How the rows are split and dealt out may depend on their labels alone, which nobody has to agree on before.
+    everybody = np.arange(len(table))
+    labels = hold(Survey((), wish.target, wish.kind), [(table, table)])[0]
+    skeleton = divided(
+        Examples(everybody, make_targets(table, labels, wish.target)),
+        labels.classes,
+        _owners(table, owner) if owner else None,
+        test_fraction=wish.test_fraction,
+        draw=Draw(wish.seed),
+        name=name,
+        source=source,
     )
-    return data, Encoding(columns, target, classes)
+    training = table[skeleton.train.x]
+    places = np.arange(len(training))
+    owners = (deal or _natural)(replace(skeleton, train=Examples(places, skeleton.train.y)))
+    survey = Survey(names, wish.target, labels.kind, wish.min_count, wish.keep)
+    found, (up, down) = hold(survey, [(training[mine], training[all_mine]) for mine, all_mine in owners])
+    # Clients that only evaluate were not asked, and have classes all the same.
+    found = replace(found, classes=labels.classes, profiles={**found.profiles, wish.target: labels.profiles[wish.target]})
+    encoding = make_encoding(found, wish.target)
+    data = replace(
+        skeleton,
+        train=Examples(encoding.encode(training), skeleton.train.y),
+        test=Examples(encoding.encode(table[skeleton.test.x]), skeleton.test.y),
+        record={
+            "encoding": encoding.to_json(),
+            "found": {**_found(table, found), **gone, "training": len(training)},
+            "owners": _names(skeleton.groups),
+            "survey": {"owners": len(owners), "bytes_up": up, "bytes_down": down},
+        },
+    )
+    return data, encoding
 
 
-def _column(table: Table, name: str) -> Column:
-    texts = table.column(name)
-    if 2 * sum(table.number(text) is not None for text in texts) > len(texts):
-        return Column(name)
-    categories = tuple(sorted({text.strip() for text in texts}))
-    if len(categories) > MOST_CATEGORIES:
+def make_targets(table: Table, found: Findings, target: str) -> Array:
+    """The targets of all rows, from a survey that asked for nothing else."""
+    profile = found.profiles[target]
+    whole = profile["whole"] == profile["numbers"] == profile["rows"]
+    return Encoding((), target, found.kind, found.classes, whole).targets(table)
+
+
+def _feature_names(table: Table, wish: Wish, owner: str | None) -> tuple[str, ...]:
+    others = [*wish.drop, *([owner] if owner else [])]
+    for name in (wish.target, *others, *wish.keep):
+        table.column(name)
+    if wish.target in others:
+        raise DataError("{table}: the target '{column}' is also the client column or a dropped one.", table=table.name, column=wish.target)
+    names = tuple(name for name in table.header if name != wish.target and name not in others)
+    if not names:
+        raise DataError("{table} has no column left to be a feature beside the target '{column}'.", table=table.name, column=wish.target)
+    return names
+
+
+def _usable(table: Table, wish: Wish, names: Sequence[str], owner: str | None) -> tuple[Table, dict[str, int]]:
+    """The rows that have an owner and a target, and what else is wished for; and how many rows have gone, by reason."""
+    if owner and (lost := table.column(owner).missing).any():
         raise DataError(
-            f"{table.path}: column '{name}' has {len(categories)} different texts; at most {MOST_CATEGORIES} can be a category.",
-            hint=f"Is it an identifier? Leave it out with drop=['{name}'].",
+            "{table}: the client column '{column}' is empty in {count} rows (line {lines}): whose are they?",
+            table=table.name,
+            column=owner,
+            count=int(lost.sum()),
+            lines=table.lines_of(lost),
+            hint="Fill in the owner of each row, or remove the rows.",
         )
-    return Column(name, categories)
+    without = table.column(wish.target).missing
+    if without.all():
+        raise DataError("{table}: the target '{column}' is missing in every row.", table=table.name, column=wish.target)
+    table = table[~without]
+    gone = {"without_target": int(without.sum()), "dropped": 0}
+    if wish.missing == "fill":
+        return table, gone
+    holes = {name: table.column(name).missing for name in names if table.column(name).missing.any()}
+    if wish.missing == "error" and holes:
+        told = "; ".join(f"'{name}' ({int(mask.sum())}: line {table.lines_of(mask)})" for name, mask in holes.items())
+        hint = 'Fill them in, or choose missing = "fill" or "drop".'
+        raise DataError("{table} has missing values in {columns}.", table=table.name, columns=told, hint=hint)
+    whole = ~np.any(list(holes.values()), axis=0) if holes else np.ones(len(table), bool)
+    if not whole.any():
+        raise DataError("{table} has a missing value in every row.", table=table.name)
+    return table[whole], {**gone, "dropped": int((~whole).sum())}
 
 
-def _features(table: Table, columns: Sequence[Column]) -> NDArray[np.float32]:
-    x = np.zeros((len(table.lines), sum(column.width for column in columns)), np.float32)
-    at = 0
-    for column in columns:
-        if column.categories:
-            x[np.arange(len(x)), at + _positions(table, column.name, column.categories)] = 1
-        else:
-            x[:, at] = _numbers(table, column.name)
-        at += column.width
-    return x
-
-
-def _numbers(table: Table, name: str) -> NDArray[np.float32]:
-    values = []
-    for row, text in enumerate(table.column(name)):
-        value = table.number(text)
-        if value is None or abs(value) > _LARGEST:
-            raise DataError(f"{table.path}, line {table.lines[row]}, column '{name}': {text!r} is not a number that can be used.")
-        values.append(value)
-    return np.asarray(values, np.float32)
-
-
-def _positions(table: Table, name: str, known: Sequence[str]) -> NDArray[np.int64]:
-    place = {text: position for position, text in enumerate(known)}
-    positions = np.empty(len(table.lines), np.int64)
-    for row, text in enumerate(table.column(name)):
-        position = place.get(text.strip())
-        if position is None:
-            raise DataError(
-                f"{table.path}, line {table.lines[row]}, column '{name}': {text!r} is none of {some([repr(k) for k in known])}."
-            )
-        positions[row] = position
-    return positions
-
-
-def _target(table: Table, name: str, kind: Literal["auto", "classification", "regression"]) -> tuple[Array, tuple[str, ...]]:
-    texts = [text.strip() for text in table.column(name)]
-    values = [table.number(text) for text in texts]
-    numeric = 2 * sum(value is not None for value in values) > len(values)
-    whole = all(value is not None and value.is_integer() for value in values)
-    if kind == "auto":
-        kind = "regression" if numeric and not (whole and len(set(values)) <= MOST_INTEGER_CLASSES) else "classification"
-    if kind == "regression":
-        return _numbers(table, name), ()
-    # Numbers in the order of numbers ("10" after "9"), and "1" and "1.0" one class; anything else in the order of texts.
-    names = [str(int(value)) for value in values if value is not None] if whole else texts
-    classes = tuple(sorted(set(names), key=int if whole else str))
-    if len(classes) < 2:
-        raise DataError(f"{table.path}: the target '{name}' has one value only, {classes[0]!r}: there is nothing to learn.")
-    if len(classes) > max(MOST_CATEGORIES, len(texts) // 2) or len(classes) == len(texts):
-        raise DataError(f"{table.path}: the target '{name}' has {len(classes)} different texts in {len(texts)} rows: too many for classes.")
-    place = {text: position for position, text in enumerate(classes)}
-    return np.asarray([place[text] for text in names], np.int64), classes
+def _natural(data: FederatedData) -> Owners:
+    """By groups, or everything to one."""
+    rows = data.train.x
+    if data.groups is None:
+        return [(rows, rows)]
+    order = np.argsort(data.groups, kind="stable")
+    cuts = np.flatnonzero(data.groups[order][1:] != data.groups[order][:-1]) + 1
+    return [(mine, mine) for mine in np.split(rows[order], cuts)]
 
 
 def _owners(table: Table, name: str) -> Array:
     """The owners as whole numbers if all are, so that client 10 comes after client 9, else as texts."""
-    texts = [text.strip() for text in table.column(name)]
+    texts = [str(text) for text in table.column(name).texts]
     if all(text.isascii() and text.isdigit() and len(text) < 19 and str(int(text)) == text for text in texts):
         return np.asarray([int(text) for text in texts], np.int64)
     return np.asarray(texts)
+
+
+def _names(groups: Array | None) -> list[str]:
+    """The owners in the order of their ranks."""
+    return [] if groups is None else [str(one) for one in np.unique(groups)[:MOST_NAMES].tolist()]
+
+
+def _found(table: Table, found: Findings) -> dict[str, Any]:
+    """What is told of the table."""
+    profiles: Mapping[str, Any] = found.profiles
+    styles = {(one.encoding, one.delimiter, one.decimal_comma, one.thousands) for one in table.dialects}
+    return {
+        "rows": len(table),
+        "files": len(table.files),
+        "dialects": [dict(zip(("encoding", "delimiter", "decimal_comma", "thousands"), one, strict=True)) for one in sorted(styles)],
+        "missing": {name: one["missing"] for name, one in profiles.items() if one["missing"]},
+        "left_out": dict(found.left_out),
+    }

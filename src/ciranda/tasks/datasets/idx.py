@@ -19,6 +19,7 @@ import numpy as np
 
 from ciranda.core.errors import DataError
 from ciranda.core.task import Array, Examples, FederatedData
+from ciranda.core.texts import Text
 from ciranda.tasks.datasets.locate import Layout, Wanted, find
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -32,12 +33,12 @@ _FILES = tuple(
 _MNIST = Wanted(
     "MNIST",
     (Layout(("mnist", "MNIST/raw", "MNIST"), _FILES),),
-    "Download the four original IDX files, gzipped or not.",
+    Text("Download the four original IDX files, gzipped or not."),
 )
 _FASHION = Wanted(
     "Fashion-MNIST",
     (Layout(("fashion-mnist", "FashionMNIST/raw", "fashion_mnist"), _FILES),),
-    "On Debian and Ubuntu: apt install dataset-fashion-mnist. Elsewhere: download the four IDX files, gzipped or not.",
+    Text("On Debian and Ubuntu: apt install dataset-fashion-mnist. Elsewhere: download the four IDX files, gzipped or not."),
     ("/usr/share/datasets/fashion-mnist",),
 )
 _DIGITS = tuple("0123456789")
@@ -83,7 +84,10 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path, most: int) -> Array:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or not 1 <= start[3] <= _MOST_DIMENSIONS:
         raise DataError(
-            "{path} is not an IDX file: it starts with {start}.", hint="Fetch the file again.", path=path, start=start.hex(" ") or "nothing"
+            "{path} is not an IDX file: it starts with {start}.",
+            hint="Fetch the file again.",
+            path=path,
+            start=start.hex(" ") or Text("nothing"),
         )
     dimensions = file.read(4 * start[3])
     if len(dimensions) < 4 * start[3]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciranda.core.errors import DataError
+from ciranda.core.texts import Text, joined
 
 VARIABLE = "CIRANDA_DATA"
 
@@ -36,7 +37,7 @@ class Wanted:
 
     title: str
     layouts: Sequence[Layout]
-    how_to_get: str
+    how_to_get: Text
     system_folders: Sequence[str] = ()
 
 
@@ -82,9 +83,9 @@ def find(wanted: Wanted, root: str | Path | None = None) -> Found:
     Raises:
         DataError: there is none; the message has a line for each place looked in and what it lacks, the hint says how to get it.
     """
-    looked: list[str] = []
+    looked: list[Text] = []
     for place, anywhere in _places(wanted, root):
-        lacks: list[str] = []
+        lacks: list[Text] = []
         for number, layout in enumerate(wanted.layouts):
             for name in ("",) if anywhere is None else (*layout.folders, *anywhere):
                 files = [_first_file(place / name, names) for names in layout.files]
@@ -92,9 +93,18 @@ def find(wanted: Wanted, root: str | Path | None = None) -> Found:
                 if len(present) == len(files):
                     return Found(number, place / name, present)
                 if present:
-                    lacks.append(f"{place / name} lacks {_names(layout, files)}")
-        looked.append("  " + ("; ".join(lacks) if lacks else f"{place} ({'nothing of it there' if place.is_dir() else 'no such folder'})"))
-    raise DataError(f"{wanted.title} was not found. Looked in:\n" + "\n".join(looked), hint=_advice(wanted))
+                    lacks.append(Text("{folder} lacks {files}", folder=place / name, files=_names(layout, files)))
+        nothing = Text("nothing of it there") if place.is_dir() else Text("no such folder")
+        looked.append(joined("; ", lacks) if lacks else Text("{folder} ({reason})", folder=place, reason=nothing))
+    raise DataError(
+        "{title} was not found. Looked in:\n  {places}",
+        hint="{how_to_get} Expected: {expected}. Set {variable} to the folder that holds it, or put it in ./data.",
+        title=wanted.title,
+        places=joined("\n  ", looked),
+        how_to_get=wanted.how_to_get,
+        expected=joined("; ", map(_expected, wanted.layouts)),
+        variable=VARIABLE,
+    )
 
 
 def _places(wanted: Wanted, root: str | Path | None) -> list[tuple[Path, tuple[str, ...] | None]]:
@@ -114,6 +124,5 @@ def _names(layout: Layout, files: Sequence[Path | None]) -> str:
     return ", ".join(names[0] for names, path in zip(layout.files, files, strict=True) if path is None)
 
 
-def _advice(wanted: Wanted) -> str:
-    expected = "; or ".join(f"{layout.folders[0]}/ with {', '.join(names[0] for names in layout.files)}" for layout in wanted.layouts)
-    return f"{wanted.how_to_get} Expected: {expected}. Set {VARIABLE} to the folder that holds it, or put it in ./data."
+def _expected(layout: Layout) -> Text:
+    return Text("{folder}/ with {files}", folder=layout.folders[0], files=", ".join(names[0] for names in layout.files))
