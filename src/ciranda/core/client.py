@@ -32,10 +32,14 @@ def train_update(work: Work, chain: Chain, rule: ClientRule | None = None, state
     """
     if not len(work.examples):
         raise DataError("it has no examples to train on.", hint="Use fewer clients, or a partitioner with a minimum size.")
-    states = states or {}
+    states, task = states or {}, work.task
     if states.get(PRIVATE):
         work = replace(work, model=personal(work.model, states))
-    update, own = rule.train(work, states.get(STRATEGY, {})) if rule is not None else (work.update(work.fit()), {})
+    own: Arrays = {}
+    if rule is not None:
+        update, own = rule.train(work, states.get(STRATEGY, {}))
+    else:
+        update = work.update(task.train(work.model, work.examples, work.settings, work.draw))
     private = update.parts.get(PRIVATE, {})
     if private:
         update = Update({part: arrays for part, arrays in update.parts.items() if part != PRIVATE}, update.weight, update.metrics)

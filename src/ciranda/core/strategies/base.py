@@ -49,24 +49,24 @@ class Work:
 
         Raises:
             TaskError: the task cannot add a correction.
-            SignatureError: training returned other tensors than the round's model has.
             DivergedError: the loss or a parameter is not finite.
         """
         if correction is None:
-            trained = self.task.train(self.model, self.examples, self.settings, self.draw)
-        else:
-            if "correction" not in inspect.signature(self.task.train).parameters:
-                raise TaskError(
-                    "The task '{task}' adds no correction to its gradients, which this strategy needs.",
-                    task=self.task.name,
-                    hint="Give its train() a last parameter `correction: Arrays | None = None`, or choose another strategy.",
-                )
-            trained = self.task.train(self.model, self.examples, self.settings, self.draw, correction)
-        self.contract.check_local(trained.arrays)
-        return trained
+            return self.task.train(self.model, self.examples, self.settings, self.draw)
+        if "correction" not in inspect.signature(self.task.train).parameters:
+            raise TaskError(
+                "The task '{task}' adds no correction to its gradients, which this strategy needs.",
+                task=self.task.name,
+                hint="Give its train() a last parameter `correction: Arrays | None = None`, or choose another strategy.",
+            )
+        return self.task.train(self.model, self.examples, self.settings, self.draw, correction)
 
     def update(self, trained: Trained) -> Update:
-        """The update that `trained` amounts to, weighted by examples; its part "private" stays with the client."""
+        """The update that `trained` amounts to, weighted by examples; its part "private" stays with the client.
+
+        Raises SignatureError if training returned other tensors than the round's model has.
+        """
+        self.contract.check_local(trained.arrays)
         parts = difference(self.model, trained.arrays, self.task.part_of)
         private = {name: array for name, array in trained.arrays.items() if self.task.part_of(name) == "private"}
         return Update({**parts, "private": private} if private else parts, len(self.examples), trained.metrics)

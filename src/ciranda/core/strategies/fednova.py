@@ -1,5 +1,5 @@
-"""FedNova: Wang, Liu, Liang, Joshi, Poor, "Tackling the objective inconsistency problem in heterogeneous federated optimization", NeurIPS 2020,
-https://arxiv.org/abs/2007.07481."""
+"""FedNova: Wang, Liu, Liang, Joshi, Poor, "Tackling the objective inconsistency problem in heterogeneous federated optimization",
+NeurIPS 2020, https://arxiv.org/abs/2007.07481."""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ class Scaffold(ServerStep):
         option II (`control = "steps"`):     c_i+ = c_i - c + (x - y_i) / (K eta_l)
         option I  (`control = "gradient"`):  c_i+ = g_i(x), the gradient over all of its examples, for one more pass
 
-    and sends y_i - x and c_i+ - c_i. The server sets (lines 16 and 17) x <- x + eta_g mean_S(y_i - x) and c <- c + (1/N) sum_S (c_i+ - c_i),
+    and sends y_i - x and c_i+ - c_i. The server sets (lines 16 and 17)
+
+        x <- x + eta_g mean_S(y_i - x),   c <- c + (1/N) sum_S (c_i+ - c_i)
+
     over the round's clients S and the number of all clients N. c_i+ becomes the client's only if its update counted.
 
     With momentum, K is replaced by the sum of the steps' coefficients (`local_steps.gain`), which leaves (x - y_i) / (K eta_l) a mean of
@@ -72,12 +75,12 @@ class Scaffold(ServerStep):
         """Raises TaskError for a task that takes no correction or, for option II, does not tell its steps."""
         c, own = work.broadcast, {name: state.get(name, np.zeros_like(tensor)) for name, tensor in work.broadcast.items()}
         trained = work.fit({name: c[name] - own[name] for name in c})
+        update = work.update(trained)
         if self.control == "steps":
             slope = _slope(work, trained, work.settings)
             change = {name: slope[name] - c[name] for name in c}
         else:
             change = {name: gradient - own[name] for name, gradient in _gradient(work).items()}
-        update = work.update(trained)
         weight = 1 if self.weighting == "uniform" else update.weight
         return Update({**update.parts, CONTROL: change}, weight, update.metrics), {name: own[name] + change[name] for name in c}
 
