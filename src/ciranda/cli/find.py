@@ -24,4 +24,5 @@ def find_run(name: str | None, root: Path = ROOT) -> Path:
         if (path / "experiment.toml").is_file():
             return path
     latest = ", ".join(str(path) for _, path in runs[-5:])
-    raise Missing(f"'{name}' is not a run's folder.", hint=f"Runs here: {latest}" if latest else "Start one: ciranda run digits")
+    hint = "Runs here: {latest}" if latest else "Start one: ciranda run digits"
+    raise Missing("'{name}' is not a run's folder.", hint=hint, name=name, latest=latest)

@@ -55,7 +55,7 @@ def plot(name: str | None, out: Path | None = None) -> list[Path]:
     folder = RunFolder.existing(find_run(name))
     records = read(folder.each_row())
     if not len(records.rounds):
-        raise DataError(f"{folder.path} has no finished round to draw.", hint=f"Go on with it: ciranda resume {folder.path}")
+        raise DataError("{path} has no finished round to draw.", hint="Go on with it: ciranda resume {path}", path=folder.path)
     target = out if out is not None else folder.path / "plots"
     target.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []

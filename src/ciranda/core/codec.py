@@ -123,7 +123,13 @@ def _spec(name: str, entry: Any) -> _Spec:
     dtype = _FROM_CODE.get(code) if isinstance(code, str) else None
     if dtype is None:
         hint = MASTER_WEIGHTS if code == "BF16" else ""
-        raise CodecError(f"Tensor '{name}' has dtype {code!r}, which is not one of {', '.join(_FROM_CODE)}.", hint=hint)
+        raise CodecError(
+            "Tensor '{name}' has dtype {code!r}, which is not one of {from_code}.",
+            hint=hint,
+            name=name,
+            code=code,
+            from_code=", ".join(_FROM_CODE),
+        )
     if not _naturals(shape) or len(shape) > MAX_DIMENSIONS or not _naturals(offsets) or len(offsets) != 2:
         raise CodecError("Tensor '{name}' has a shape or offsets that are not lists of natural numbers.", name=name)
     # numpy refuses a shape such as (0, 2**62, 2**62) although it has no elements.

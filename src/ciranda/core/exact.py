@@ -99,7 +99,7 @@ class Layout:
         self.dtypes = tuple(np.dtype(dtype) for dtype in dtypes)
         for dtype in self.dtypes:
             if dtype not in (np.float32, np.float64):
-                raise SignatureError(f"Updates of dtype {dtype} cannot be added exactly.", hint=MASTER_WEIGHTS)
+                raise SignatureError("Updates of dtype {dtype} cannot be added exactly.", hint=MASTER_WEIGHTS, dtype=dtype)
         ends = np.cumsum([0, *sizes]).tolist()
         self.slices = tuple(slice(begin, end) for begin, end in pairwise(ends))
         self.size: int = ends[-1]

@@ -37,8 +37,9 @@ def fixed(value: float, bits: int = LOSS_BITS) -> int:
     number = float(value)
     if not math.isfinite(number):
         raise DivergedError(
-            f"A loss or metric is {number}, not a finite number.",
+            "A loss or metric is {number}, not a finite number.",
             hint="Lower client.learning-rate, and look for divisions by zero in the loss and for missing values in the data.",
+            number=number,
         )
     numerator, denominator = number.as_integer_ratio()
     whole, rest = divmod(numerator << bits, denominator)
@@ -56,7 +57,9 @@ def add(a: Sums, b: Sums) -> dict[str, int | NDArray[np.int64]]:
         present = [sums[name] for sums in (a, b) if name in sums]
         shapes = [np.shape(value) for value in present]
         if shapes[0] != shapes[-1]:
-            raise TaskError(f"The metric '{name}' has shape {shapes[0]} at one client and {shapes[1]} at another.")
+            raise TaskError(
+                "The metric '{name}' has shape {first} at one client and {second} at another.", name=name, first=shapes[0], second=shapes[1]
+            )
         if shapes[0]:
             total[name] = np.sum([np.asarray(value) for value in present], axis=0, dtype=np.int64)
         else:
@@ -83,9 +86,21 @@ def classification(scores: NDArray[Any], labels: NDArray[Any], loss_sum: float, 
     """
     n = len(labels)
     if scores.shape != (n, classes):
-        raise TaskError(f"Class scores have shape {scores.shape}; {n} examples of {classes} classes need {(n, classes)}.")
+        raise TaskError(
+            "Class scores have shape {shape}; {n} examples of {classes} classes need {needed}.",
+            shape=scores.shape,
+            n=n,
+            classes=classes,
+            needed=(n, classes),
+        )
     if n and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
-        raise DataError(f"Labels run from {labels.min()} to {labels.max()}; with {classes} classes they must lie in 0..{classes - 1}.")
+        raise DataError(
+            "Labels run from {lowest} to {highest}; with {classes} classes they must lie in 0..{last}.",
+            lowest=labels.min(),
+            highest=labels.max(),
+            classes=classes,
+            last=classes - 1,
+        )
     if not np.isfinite(scores).all():
         raise DivergedError("The model predicts a score that is not a finite number.", hint="Lower client.learning-rate.")
     predicted = scores.argmax(axis=1)
@@ -111,7 +126,9 @@ def regression(predicted: NDArray[Any], target: NDArray[Any]) -> dict[str, int |
     """
     n = len(target)
     if predicted.size != target.size or len(predicted) != n:
-        raise TaskError(f"Predictions have shape {predicted.shape} and targets {target.shape}; they must agree.")
+        raise TaskError(
+            "Predictions have shape {shape} and targets {target_shape}; they must agree.", shape=predicted.shape, target_shape=target.shape
+        )
     outputs = math.prod(target.shape[1:])
     truth = target.reshape(n, outputs).astype(np.float64)
     guess = predicted.reshape(n, outputs).astype(np.float64)

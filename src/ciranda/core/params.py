@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ciranda.core.errors import SignatureError
+from ciranda.core.texts import Text, joined
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -41,8 +42,11 @@ class TensorSpec:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise SignatureError(
-                f"Tensor '{self.name}' has dtype {self.dtype}, which is not one of {', '.join(DTYPES)}.",
+                "Tensor '{name}' has dtype {dtype}, which is not one of {dtypes}.",
                 hint=MASTER_WEIGHTS if "float" in self.dtype else "",
+                name=self.name,
+                dtype=self.dtype,
+                dtypes=", ".join(DTYPES),
             )
 
     @property
@@ -115,19 +119,25 @@ class Signature:
             return
         agreed = {spec.name: spec for spec in self.tensors}
         found = {name: TensorSpec(name, array.shape, array.dtype.name) for name, array in arrays.items()}
-        faults = [f"'{name}' is missing (agreed {agreed[name]})" for name in agreed if name not in found]
-        faults += [f"'{name}' was not agreed (it has {found[name]})" for name in sorted(found) if name not in agreed]
-        faults += [f"'{name}' has {found[name]}, agreed {agreed[name]}" for name in agreed if name in found and found[name] != agreed[name]]
+        faults = [Text("'{name}' is missing (agreed {agreed})", name=name, agreed=agreed[name]) for name in agreed if name not in found]
+        faults += [
+            Text("'{name}' was not agreed (it has {found})", name=name, found=found[name]) for name in sorted(found) if name not in agreed
+        ]
+        faults += [
+            Text("'{name}' has {found}, agreed {agreed}", name=name, found=found[name], agreed=agreed[name])
+            for name in agreed
+            if name in found and found[name] != agreed[name]
+        ]
         if not faults:  # the byte order alone differs
             return
-        more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+        if len(faults) > _MOST_FAULTS:
+            faults = [*faults[:_MOST_FAULTS], Text("and {count} more", count=len(faults) - _MOST_FAULTS)]
         digest = Signature(tuple(found.values())).digest
         raise SignatureError(
-            "The tensors of {where} are not the agreed ones: {faults}{more} (signature {digest}, agreed {agreed}).",
+            "The tensors of {where} are not the agreed ones: {faults} (signature {digest}, agreed {agreed}).",
             hint="Every participant must build the same model: the same layers, sizes and dtypes, in every round.",
             where=where,
-            faults="; ".join(faults[:_MOST_FAULTS]),
-            more=more,
+            faults=joined("; ", faults),
             digest=digest[:12],
             agreed=self.digest[:12],
         )

@@ -18,18 +18,19 @@ from ciranda.core.metrics import Sums, add
 from ciranda.core.params import MASTER_WEIGHTS, Array, Arrays, Signature
 from ciranda.core.reducers import REDUCERS, PartContract, PartTotal
 from ciranda.core.task import Part
+from ciranda.core.texts import Text
 
-REASONS: Mapping[str, str] = {
-    "late": "it came after the phase had closed",
-    "duplicate": "the same reply was stored before",
-    "conflicting": "another reply of this client to the same phase was stored before",
-    "wrong-round": "it answers another round or attempt",
-    "not-selected": "the client was not asked in this phase",
-    "malformed": "it cannot be read, or holds something that is no tensor, whole weight or integer metric",
-    "oversized": "it is larger than the contract admits",
-    "wrong-shape": "its parts, tensors, shapes or dtypes are not the agreed ones",
-    "non-finite": "it holds NaN or an infinity",
-    "out-of-range": "a coordinate, the weight or a metric is beyond its bound",
+REASONS: Mapping[str, Text] = {
+    "late": Text("it came after the phase had closed"),
+    "duplicate": Text("the same reply was stored before"),
+    "conflicting": Text("another reply of this client to the same phase was stored before"),
+    "wrong-round": Text("it answers another round or attempt"),
+    "not-selected": Text("the client was not asked in this phase"),
+    "malformed": Text("it cannot be read, or holds something that is no tensor, whole weight or integer metric"),
+    "oversized": Text("it is larger than the contract admits"),
+    "wrong-shape": Text("its parts, tensors, shapes or dtypes are not the agreed ones"),
+    "non-finite": Text("it holds NaN or an infinity"),
+    "out-of-range": Text("a coordinate, the weight or a metric is beyond its bound"),
 }
 """Why an update is refused: what is recorded and counted -> what it means."""
 

@@ -24,7 +24,7 @@ def dumps(value: Any) -> str:
     try:
         return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     except ValueError as error:
-        raise CodecError(f"{type(value).__name__} cannot be written as JSON: {error}") from None
+        raise CodecError("{kind} cannot be written as JSON: {error}", kind=type(value).__name__, error=error) from None
 
 
 def loads(kind: type[T], text: str | bytes) -> T:
@@ -38,7 +38,7 @@ def parse(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"{where} is not valid JSON: {error}") from None
+        raise CodecError("{where} is not valid JSON: {error}", where=where, error=error) from None
 
 
 def to_plain(value: Any) -> Any:
@@ -85,7 +85,7 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     required = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
     missing = sorted((required & set(hints)) - set(value))
     if unknown or missing:
-        raise CodecError(f"{where}: unknown keys {unknown}, missing keys {missing}")
+        raise CodecError("{where}: unknown keys {unknown}, missing keys {missing}", where=where, unknown=unknown, missing=missing)
     return kind(**{name: from_plain(hints[name], value[name], f"{where}.{name}") for name in hints if name in value})
 
 
@@ -95,7 +95,7 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         return tuple(from_plain(kinds[0], item, f"{where}[{place}]") for place, item in enumerate(value))
     if len(value) != len(kinds):
-        raise CodecError(f"{where} has {len(value)} items; {len(kinds)} are needed")
+        raise CodecError("{where} has {count} items; {kinds_count} are needed", where=where, count=len(value), kinds_count=len(kinds))
     return tuple(from_plain(kind, item, f"{where}[{place}]") for place, (kind, item) in enumerate(zip(kinds, value, strict=True)))
 
 
@@ -118,7 +118,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _misfit(kind: Any, value: Any, where: str) -> Any:
     shown = repr(value)
-    raise CodecError(f"{where}: {shown[:60]}{'...' if len(shown) > 60 else ''} is not {getattr(kind, '__name__', kind)}")
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+    raise CodecError("{where}: {value} is not {kind}", where=where, value=shown, kind=getattr(kind, "__name__", kind))
 
 
 def _no_constant(name: str) -> Any:

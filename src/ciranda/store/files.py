@@ -143,9 +143,11 @@ def remove_abandoned(folder: Path) -> int:
 def explain(error: OSError, path: Path, needed: int = 0) -> StoreError:
     """The StoreError for a failed system call on `path`; `needed` is the size of the file in bytes, where known."""
     if error.errno in _DISK_FULL:
-        size = f": it needs {needed:,} bytes" if needed else ""
-        message = f"No room to write '{path}'{size}, and {_free(path):,} are free."
-        return StoreError(message, hint="Free some space, or choose another folder.")
+        message = "No room to write '{path}', and {free:,} bytes are free."
+        if needed:
+            message = "No room to write '{path}': it needs {needed:,} bytes, and {free:,} are free."
+        hint = "Free some space, or choose another folder."
+        return StoreError(message, hint=hint, path=path, needed=needed, free=_free(path))
     return StoreError(
         "Cannot write '{path}': {error}.",
         hint="Check that the folder exists and may be written to.",

@@ -169,8 +169,8 @@ class SqliteStore:
             raise StoreError("The store in '{folder}' is closed.", folder=self.folder)
         if os.getpid() != self._process:
             # SQLite's locks belong to a process: a connection that crosses a fork corrupts the file.
-            message = f"The store in '{self.folder}' was opened by another process."
-            raise StoreError(message, hint="Open it again after the fork, or use spawn.")
+            message = "The store in '{folder}' was opened by another process."
+            raise StoreError(message, hint="Open it again after the fork, or use spawn.", folder=self.folder)
 
     def _rows(self, statement: str, *values: object) -> list[Any]:
         self._usable()
@@ -254,8 +254,8 @@ def _is(error: sqlite3.Error, *names: str) -> bool:
 
 def _explain(error: sqlite3.Error, path: Path, busy: float) -> StoreError:
     if _is(error, "SQLITE_NOTADB", "SQLITE_CORRUPT"):
-        message = f"'{path}' is damaged, or not a database at all ({error})."
-        return StoreError(message, hint="Restore it from a copy, or choose another folder.")
+        message = "'{path}' is damaged, or not a database at all ({error})."
+        return StoreError(message, hint="Restore it from a copy, or choose another folder.", path=path, error=error)
     if _is(error, "SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"):
         return StoreError("No room to write '{path}' ({error}).", hint="Free some space, or choose another folder.", path=path, error=error)
     if _is(error, "SQLITE_BUSY", "SQLITE_LOCKED"):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ciranda.core.errors import CirandaError, SignatureError, TaskError, blame
+from ciranda.core.texts import Text
 
 
 @contextmanager
@@ -27,21 +28,22 @@ def blamed(task: object, doing: str, module: Any = None) -> Iterator[None]:
     except (CirandaError, MemoryError):
         raise
     except Exception as error:
-        raise explain(error, f"{type(task).__name__}: {doing}", module) from error
+        raise explain(error, Text("{task}: {doing}", task=type(task).__name__, doing=Text(doing)), module) from error
 
 
-def explain(error: BaseException, doing: str, module: Any = None) -> TaskError:
+def explain(error: BaseException, doing: Text, module: Any = None) -> TaskError:
     """The TaskError (SignatureError for a layer's input) that describes `error`, raised while `doing` something with a user's code."""
     place = blame(error)
-    text = f"{type(error).__name__}: {first_line(error)}" + (f" ({place})" if place else "")
-    layer = _layer(error.__traceback__, module) if module is not None else ""
-    if "more than 1 value per channel" in text:
+    template = "{kind}: {error} ({place})" if place else "{kind}: {error}"
+    text = Text(template, kind=type(error).__name__, error=first_line(error), place=place)
+    layer = _layer(error.__traceback__, module) if module is not None else None
+    if "more than 1 value per channel" in str(error):
         # Batch normalisation met a last batch of one example: common in a federation, where clients' sizes are whatever they are.
         return TaskError(
             "{doing} failed in {layer}. {text}",
-            hint=("A client's last batch has a single example: choose another client.batch-size, or GroupNorm instead of BatchNorm."),
+            hint="A client's last batch has a single example: choose another client.batch-size, or GroupNorm instead of BatchNorm.",
             doing=doing,
-            layer=layer,
+            layer=layer or Text("the model"),
             text=text,
         )
     if layer:
@@ -55,35 +57,41 @@ def explain(error: BaseException, doing: str, module: Any = None) -> TaskError:
     return TaskError("{doing} failed. {text}", doing=doing, text=text)
 
 
-def first_line(error: BaseException) -> str:
-    return (str(error).strip() or "no message").splitlines()[0]
+def first_line(error: BaseException) -> str | Text:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else Text("no message")
 
 
-def _layer(trace: TracebackType | None, module: Any) -> str:
-    """The innermost layer of `module` that was running, what it was given and what it holds; "" if none was, or it is no leaf."""
+def _layer(trace: TracebackType | None, module: Any) -> Text | None:
+    """The innermost layer of `module` that was running, what it was given and what it holds; None if none was, or it is no leaf."""
     names = {id(child): name for name, child in module.named_modules()}
-    found = ""
+    found = None
     while trace is not None:
         frame = trace.tb_frame
         layer: Any = frame.f_locals.get("self")
         if id(layer) in names and not any(True for _ in layer.children()) and frame.f_code.co_name == "forward":
             given = [value.shape for key, value in frame.f_locals.items() if key != "self" and hasattr(value, "shape")]
-            shapes = ", ".join(str(tuple(shape)) for shape in given[:2]) or "no tensor"
-            found = f"layer '{names[id(layer)] or 'model'}' ({layer}): it was given an input of shape {shapes}, expected {_expected(layer)}"
+            found = Text(
+                "layer '{name}' ({layer}): it was given an input of shape {shapes}, expected {expected}",
+                name=names[id(layer)] or "model",
+                layer=layer,
+                shapes=", ".join(str(tuple(shape)) for shape in given[:2]) or Text("no tensor"),
+                expected=_expected(layer),
+            )
         trace = trace.tb_next
     return found
 
 
-def _expected(layer: Any) -> str:
+def _expected(layer: Any) -> Text:
     """The input shape a layer of a common kind takes, in words."""
     for attribute, text in (
-        ("in_features", "(..., {})"),
-        ("in_channels", "(batch, {}, ...)"),
-        ("num_features", "(batch, {}, ...)"),
-        ("num_embeddings", "integers below {}"),
-        ("input_size", "(..., {})"),
-        ("normalized_shape", "(..., *{})"),
+        ("in_features", "(..., {size})"),
+        ("in_channels", "(batch, {size}, ...)"),
+        ("num_features", "(batch, {size}, ...)"),
+        ("num_embeddings", "integers below {size}"),
+        ("input_size", "(..., {size})"),
+        ("normalized_shape", "(..., *{size})"),
     ):
         if hasattr(layer, attribute):
-            return text.format(getattr(layer, attribute))
-    return "one that its operation takes"
+            return Text(text, size=getattr(layer, attribute))
+    return Text("one that its operation takes")

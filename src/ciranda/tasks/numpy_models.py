@@ -20,6 +20,7 @@ from ciranda.core.errors import DataError, DivergedError, SignatureError
 from ciranda.core.metrics import Sums
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Arrays, ClientSettings, Examples, FederatedData, Part, Trained
+from ciranda.core.texts import Text
 from ciranda.tasks.numpy_optim import make_step
 from ciranda.tasks.preprocess import NONE, Affine
 
@@ -181,8 +182,8 @@ class _Net:
                 "{task}: tensor '{key}' has shape {given}, expected {expected}.",
                 task=name,
                 key=key,
-                given=given.get(key, "none"),
-                expected=expected.get(key, "none"),
+                given=given.get(key, Text("none")),
+                expected=expected.get(key, Text("none")),
             )
         for key, view in self._views(self.weights):
             view[...] = model[key]

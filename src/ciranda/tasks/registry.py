@@ -10,6 +10,7 @@ from typing import Any
 
 from ciranda.core.errors import MissingExtra
 from ciranda.core.task import FederatedData, Task
+from ciranda.core.texts import Text
 from ciranda.tasks import preprocess
 from ciranda.tasks.datasets import DATASETS
 from ciranda.tasks.numpy_models import NumpyTask
@@ -36,7 +37,7 @@ def _numpy(name: str, device: str = "auto", *, data: str, **options: Any) -> Tas
 
 def _torch(name: str, device: str = "auto", *, data: str, network: str, scale: preprocess.Affine) -> Task:
     if find_spec("torch") is None:
-        raise MissingExtra("torch", "torch", f"The task '{name}'")
+        raise MissingExtra("torch", "torch", Text("The task '{name}'", name=name))
     from ciranda.tasks.torch_builtin import Images
     from ciranda.tasks.torch_engine import TorchEngine
 

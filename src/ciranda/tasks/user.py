@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ciranda.core.errors import CirandaError, TaskError, blame
 from ciranda.core.task import Task
+from ciranda.core.texts import Text
 from ciranda.tasks.blame import first_line
 
 _EXAMPLE = "A task is a class such as `class Digits(ciranda.TorchTask)` with model(), loss(model, batch) and data()."
@@ -36,14 +37,17 @@ def load_task(spec: str, device: str = "auto", folder: Path | None = None) -> Ta
     file, _, wanted = spec.partition(".py:") if ".py:" in spec else (spec.removesuffix(".py"), "", "")
     path = ((folder or Path.cwd()) / f"{file}.py").resolve()
     if not path.is_file():
-        raise TaskError(f"There is no task file {path}.", hint=_EXAMPLE)
+        raise TaskError("There is no task file {path}.", hint=_EXAMPLE, path=path)
     module = _load_module(path)
     found = {name: value for name, value in vars(module).items() if _is_task_class(value, module)}
     if wanted and wanted not in vars(module):
-        raise TaskError(f"{path.name} has no class '{wanted}'; tasks in it: {', '.join(found) or 'none'}.", hint=_EXAMPLE)
+        names = ", ".join(found) or Text("none")
+        raise TaskError("{file} has no class '{wanted}'; tasks in it: {names}.", hint=_EXAMPLE, file=path.name, wanted=wanted, names=names)
     if not wanted and len(found) != 1:
-        have = f"several tasks ({', '.join(found)})" if found else "no task"
-        raise TaskError(f"{path.name} has {have}.", hint=f"Name one: {path.name}:{next(iter(found))}" if found else _EXAMPLE)
+        if not found:
+            raise TaskError("{file} has no task.", hint=_EXAMPLE, file=path.name)
+        first, names = next(iter(found)), ", ".join(found)
+        raise TaskError("{file} has several tasks ({names}).", hint="Name one: {file}:{first}", file=path.name, names=names, first=first)
     kind = vars(module)[wanted] if wanted else next(iter(found.values()))
     return as_task(make(kind), device)
 
@@ -54,7 +58,12 @@ def make(kind: type[Any]) -> object:
     if missing:
         line = inspect.getsourcelines(kind)[1]
         raise TaskError(
-            f"{_file(kind)}, line {line}: class {kind.__name__} lacks {', '.join(f'{name}()' for name in missing)}.", hint=_EXAMPLE
+            "{file}, line {line}: class {kind} lacks {methods}.",
+            hint=_EXAMPLE,
+            file=_file(kind),
+            line=line,
+            kind=kind.__name__,
+            methods=", ".join(f"{name}()" for name in missing),
         )
     try:
         return kind()
@@ -62,9 +71,9 @@ def make(kind: type[Any]) -> object:
         raise
     except Exception as error:
         raise TaskError(
-            "{kind}() failed: {other_kind}: {error} ({place})",
-            kind=kind.__name__,
-            other_kind=type(error).__name__,
+            "{task}() failed: {kind}: {error} ({place})",
+            task=kind.__name__,
+            kind=type(error).__name__,
             error=first_line(error),
             place=blame(error),
         ) from error
@@ -87,7 +96,7 @@ def as_task(task: object, device: str = "auto") -> Task:
 
         if isinstance(task, TorchTask):
             return TorchEngine(task, device)
-    raise TaskError(f"An object of class {type(task).__name__} is not a task.", hint=_EXAMPLE)
+    raise TaskError("An object of class {kind} is not a task.", hint=_EXAMPLE, kind=type(task).__name__)
 
 
 def _load_module(path: Path) -> ModuleType:

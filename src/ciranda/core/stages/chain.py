@@ -9,6 +9,7 @@ from typing import get_args
 from ciranda.core.errors import ExperimentError
 from ciranda.core.params import Arrays
 from ciranda.core.stages.base import Kind, Stage, States
+from ciranda.core.texts import Text, joined
 from ciranda.core.update import Contract, Total, Update
 
 _ORDER: tuple[str, ...] = get_args(Kind)
@@ -46,7 +47,7 @@ class Chain:
                     second=second.name,
                 )
         if reasons := incompatible(self.features()):
-            raise ExperimentError(" ".join(reasons))
+            raise ExperimentError("{reasons}", reasons=joined(" ", reasons))
 
     def encode(self, update: Update) -> Update:
         """The message of a client that keeps no state between rounds."""
@@ -87,39 +88,55 @@ class Chain:
         return total
 
 
-_SUM_ONLY = "under secure aggregation nobody sees a single update, only their sum"
-_SUM_NOISE = "the noise is calibrated for a sum of clipped updates"
+_SUM_ONLY = Text("under secure aggregation nobody sees a single update, only their sum")
+_SUM_NOISE = Text("the noise is calibrated for a sum of clipped updates")
 
-INCOMPATIBLE: Mapping[tuple[str, str], str] = {
-    ("secure-aggregation", "whole-cohort-rule"): f"{_SUM_ONLY}; medians, Krum and the like compare the updates one by one.",
-    ("secure-aggregation", "float16"): f"{_SUM_ONLY}; float16 messages would have to be decoded one by one.",
-    ("secure-aggregation", "int8"): f"{_SUM_ONLY}; every int8 message has scales of its own.",
-    ("secure-aggregation", "top-k"): f"{_SUM_ONLY}; every top-k message has coordinates of its own.",
-    ("secure-aggregation", "concatenated-parts"): f"{_SUM_ONLY}; trees are kept one by one.",
-    ("secure-aggregation", "counters"): f"{_SUM_ONLY}; the largest of the clients' counters is no sum. Use GroupNorm for BatchNorm.",
-    ("secure-aggregation", "loss-based-selection"): "the clients' single losses, which selection needs, are part of what is hidden.",
-    ("secure-aggregation", "asynchronous"): "masks cancel within one cohort only, and asynchronous rounds have none.",
-    ("differential-privacy", "running-statistics"): "running statistics leave the client unclipped and without noise. "
-    "Use GroupNorm for BatchNorm.",
-    ("differential-privacy", "counters"): "counters leave the client without noise and tell how many examples it has.",
-    ("differential-privacy", "loss-based-selection"): "a client's loss tells about its data, and selecting by it spends privacy that the "
-    "accountant does not count.",
+INCOMPATIBLE: Mapping[tuple[str, str], Text] = {
+    ("secure-aggregation", "whole-cohort-rule"): Text(
+        "{sum_only}; medians, Krum and the like compare the updates one by one.", sum_only=_SUM_ONLY
+    ),
+    ("secure-aggregation", "float16"): Text("{sum_only}; float16 messages would have to be decoded one by one.", sum_only=_SUM_ONLY),
+    ("secure-aggregation", "int8"): Text("{sum_only}; every int8 message has scales of its own.", sum_only=_SUM_ONLY),
+    ("secure-aggregation", "top-k"): Text("{sum_only}; every top-k message has coordinates of its own.", sum_only=_SUM_ONLY),
+    ("secure-aggregation", "concatenated-parts"): Text("{sum_only}; trees are kept one by one.", sum_only=_SUM_ONLY),
+    ("secure-aggregation", "counters"): Text(
+        "{sum_only}; the largest of the clients' counters is no sum. Use GroupNorm for BatchNorm.", sum_only=_SUM_ONLY
+    ),
+    ("secure-aggregation", "loss-based-selection"): Text("the clients' single losses, which selection needs, are part of what is hidden."),
+    ("secure-aggregation", "asynchronous"): Text("masks cancel within one cohort only, and asynchronous rounds have none."),
+    ("differential-privacy", "running-statistics"): Text(
+        "running statistics leave the client unclipped and without noise. Use GroupNorm for BatchNorm."
+    ),
+    ("differential-privacy", "counters"): Text("counters leave the client without noise and tell how many examples it has."),
+    ("differential-privacy", "loss-based-selection"): Text(
+        "a client's loss tells about its data, and selecting by it spends privacy that the accountant does not count."
+    ),
     (
         "differential-privacy",
         "error-feedback",
-    ): "what earlier messages lost is added to an update that is clipped already, and the noise is calibrated for the clipping norm alone.",
-    ("differential-privacy", "whole-cohort-rule"): f"{_SUM_NOISE}; the sensitivity of a median or of Krum is another.",
-    ("differential-privacy", "concatenated-parts"): f"{_SUM_NOISE}; trees are neither.",
-    ("differential-privacy", "parts-beside-the-model"): "what the strategy has clients send beside the model (a control variate, a norm "
-    "of steps, a loss) leaves them unclipped and without noise.",
+    ): Text(
+        "what earlier messages lost is added to an update that is clipped already, and the noise is calibrated for the clipping norm alone."
+    ),
+    ("differential-privacy", "whole-cohort-rule"): Text(
+        "{sum_noise}; the sensitivity of a median or of Krum is another.", sum_noise=_SUM_NOISE
+    ),
+    ("differential-privacy", "concatenated-parts"): Text("{sum_noise}; trees are neither.", sum_noise=_SUM_NOISE),
+    ("differential-privacy", "parts-beside-the-model"): Text(
+        "what the strategy has clients send beside the model (a control variate, a norm "
+        "of steps, a loss) leaves them unclipped and without noise."
+    ),
     (
         "clip",
         "scaled-updates",
-    ): "the strategy has clients scale their updates by how badly the model serves them; clipping takes that away.",
+    ): Text("the strategy has clients scale their updates by how badly the model serves them; clipping takes that away."),
 }
 """Features that exclude one another -> why. The one table: whoever adds a feature adds its rows here."""
 
 
-def incompatible(features: Collection[str]) -> list[str]:
+def incompatible(features: Collection[str]) -> list[Text]:
     """Why `features` cannot be chosen together: one sentence for each pair of `INCOMPATIBLE`, none if they can."""
-    return [f"'{a}' and '{b}' cannot work together: {reason}" for (a, b), reason in INCOMPATIBLE.items() if a in features and b in features]
+    return [
+        Text("'{a}' and '{b}' cannot work together: {reason}", a=a, b=b, reason=reason)
+        for (a, b), reason in INCOMPATIBLE.items()
+        if a in features and b in features
+    ]

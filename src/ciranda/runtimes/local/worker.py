@@ -16,6 +16,7 @@ from ciranda.core.rng import Draw
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import ClientRule, Work
 from ciranda.core.task import ClientSettings, Task
+from ciranda.core.texts import Text
 from ciranda.core.update import Contract, Total, Update, accept, fold, zero
 from ciranda.protocol.messages import EVALUATOR, PhaseKind
 from ciranda.runtimes.base import Published
@@ -199,9 +200,11 @@ class Worker:
 
 def _located(problem: Exception, job: Job, name: str) -> CirandaError:
     """The problem with the round and client where it happened."""
-    where = f"Round {job.round}, {'evaluation on the server' if name == EVALUATOR else f'client {name}'}"
+    where = Text(
+        "Round {round}, evaluation on the server" if name == EVALUATOR else "Round {round}, client {client}", round=job.round, client=name
+    )
     if isinstance(problem, CirandaError):
-        problem.args = (f"{where}: {problem}",)
-        return problem
+        return problem.within(where)
     place = blame(problem)
-    return TaskError(f"{where}: {type(problem).__name__}: {problem}" + (f" ({place})" if place else ""))
+    text = "{where}: {kind}: {problem} ({place})" if place else "{where}: {kind}: {problem}"
+    return TaskError(text, where=where, kind=type(problem).__name__, problem=problem, place=place)
