@@ -13,7 +13,16 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ciranda.core.errors import DataError, ExperimentError
-from ciranda.core.partition import PARTITIONERS, Partition, heterogeneity, partition, split
+from ciranda.core.partition import (
+    CHECKS,
+    PARTITIONERS,
+    Partition,
+    binned,
+    chance_heterogeneity,
+    heterogeneity,
+    partition,
+    split,
+)
 from ciranda.core.rng import Draw
 
 DRAW = Draw(1).at("partition")
@@ -24,37 +33,70 @@ def digits(examples: int = 600, classes: int = 10) -> np.ndarray:
     return np.random.default_rng(0).integers(0, classes, examples)
 
 
+TABLE: dict[str, Any] = {
+    "distribution_array": [[1.0]] * 10,
+    "num_unique_labels_per_partition": 1,
+    "preassigned_num_samples_per_label": 0,
+}
+
+
 @st.composite
 def dealt(draw: st.DrawFn) -> tuple[Partition, np.ndarray, str, Any]:
     """A partition by any scheme that is possible for random labels, with what it was made of."""
     classes = draw(st.integers(1, 6))
     labels = np.asarray(draw(st.lists(st.integers(0, classes - 1), min_size=6, max_size=150)))
-    present = len(np.unique(labels))
     clients = draw(st.integers(1, len(labels) // 3))
     name = draw(st.sampled_from(sorted(PARTITIONERS)))
-    params: dict[str, Any] = {}
-    if name == "dirichlet":
-        params = {"alpha": draw(st.floats(0.01, 100)), "min_partition_size": 1, "self_balancing": draw(st.booleans())}
-    if name == "pathological":
-        mode = draw(st.sampled_from(["deterministic", "first-deterministic", "random"]))
-        params = {"num_classes_per_partition": draw(st.integers(1, present)), "class_assignment_mode": mode}
-    if name == "natural-id":
-        params = {"groups": np.asarray([f"owner {value}" for value in labels])}
-        clients = present
+    params = draw(parameters(name, clients, labels))
+    if "id" in name:
+        params["groups"] = np.asarray([f"owner {value}" for value in labels])
+    chosen = None if PARTITIONERS[name].count else clients
     try:
-        result = partition(name, labels, clients, Draw(draw(st.integers())), **params)
+        result = partition(name, labels, chosen, Draw(draw(st.integers())), **params)
     except (DataError, ExperimentError):
         assume(False)
     return result, labels, name, params
 
 
+@st.composite
+def parameters(draw: st.DrawFn, name: str, clients: int, labels: np.ndarray) -> dict[str, Any]:
+    """Parameters that are possible more often than not."""
+    classes = len(np.unique(labels))
+    fair = len(labels) // clients
+    sizes = draw(st.lists(st.integers(1, fair), min_size=clients, max_size=clients))
+    mode = draw(st.sampled_from(["deterministic", "first-deterministic", "random"]))
+    alpha = draw(st.floats(0.01, 100))
+    cases: dict[str, dict[str, Any]] = {
+        "dirichlet": {"alpha": alpha, "min_partition_size": 1, "self_balancing": draw(st.booleans())},
+        "pathological": {"num_classes_per_partition": draw(st.integers(1, classes)), "class_assignment_mode": mode},
+        "shard": draw(
+            st.sampled_from([{"num_shards_per_partition": 2}, {"shard_size": 2}, {"shard_size": 2, "keep_incomplete_shard": True}])
+        ),
+        "size": {"partition_sizes": sizes},
+        "inner-dirichlet": {"partition_sizes": sizes, "alpha": alpha},
+        "continuous": {"strictness": draw(st.floats(0, 1))},
+        "grouped-natural-id": {"group_size": draw(st.integers(1, 3)), "mode": draw(st.sampled_from(["allow-smaller", "drop-reminder"]))},
+        "distribution": {
+            "distribution_array": np.arange(1.0, clients + 1).reshape(classes, -1) if clients % classes == 0 else [[1]],
+            "num_unique_labels_per_partition": 1,
+            "preassigned_num_samples_per_label": draw(st.integers(0, 1)),
+        },
+    }
+    return cases.get(name, {})
+
+
+LEAVES_OUT = ("size", "shard", "inner-dirichlet", "grouped-natural-id")
+
+
 @given(dealt())
 def test_every_example_has_one_owner(case: Any) -> None:
-    result, labels, _, _ = case
-    owned = np.concatenate([result.of(rank) for rank in range(result.num_clients)])
-    assert sorted(owned.tolist()) == list(range(len(labels)))
-    assert result.sizes.sum() == len(labels)
+    result, labels, name, _ = case
+    owned = np.concatenate([result.of(rank) for rank in range(result.num_clients)]).tolist()
+    assert len(set(owned)) == len(owned) == result.sizes.sum()
+    assert set(owned) <= set(range(len(labels)))
     assert result.sizes.min() >= 1
+    assert result.manifest(labels)["left_out"] == len(labels) - len(owned)
+    assert len(owned) == len(labels) or name in LEAVES_OUT
 
 
 @given(dealt())
@@ -70,7 +112,7 @@ def test_indices_are_ascending_and_cannot_be_written(case: Any) -> None:
 @given(dealt())
 def test_equal_draws_give_equal_manifests(case: Any) -> None:
     result, labels, name, params = case
-    again = partition(name, labels, result.num_clients, Draw(result.origin["seed"]), **params)
+    again = partition(name, labels, None if PARTITIONERS[name].count else result.num_clients, Draw(result.origin["seed"]), **params)
     assert again.manifest(labels) == result.manifest(labels)
 
 
@@ -235,9 +277,29 @@ def test_regression_targets_are_not_classes(name: str, labels: np.ndarray) -> No
         ("pathological", 5, {"num_classes_per_partition": 2.0}, r"num-classes-per-partition is 2\.0"),
         ("pathological", 5, {"num_classes_per_partition": 2, "class_assignment_mode": "fair"}, "'fair'"),
         ("pathological", 3, {"num_classes_per_partition": 2}, "is held by no client"),
+        ("dirichlet", 5, {"alpha": [1.0, 2.0]}, "alpha is a list of 2; it must have one value for each client: 5"),
+        ("dirichlet", 5, {"alpha": []}, "alpha is an empty list"),
+        ("dirichlet", None, {"alpha": 1.0}, r"federation\.clients is None"),
+        ("shard", 5, {}, "needs num-shards-per-partition or shard-size"),
+        ("shard", 5, {"shard_size": 200}, "3 shards of 200 examples are too few for 5 clients"),
+        ("shard", 5, {"shard_size": 100, "num_shards_per_partition": 2}, "6 shards of 100 examples are too few"),
+        ("shard", 50, {"num_shards_per_partition": 13}, "num-shards-per-partition is 13; it must be a whole number of at most 12"),
+        ("shard", 5, {"shard_size": 10, "keep_incomplete_shard": 1}, "keep-incomplete-shard is 1; it must be true or false"),
+        ("size", None, {"partition_sizes": [600, 1]}, "sum to 601, and there are 600"),
+        ("size", None, {"partition_sizes": [5, 1.5]}, r"partition-sizes is 1\.5 for client 1"),
+        ("size", None, {"partition_sizes": 7}, "must be a list of sizes"),
+        ("size", 3, {"partition_sizes": [5, 9]}, r"federation\.clients is 3, and the partitioner makes 2 clients"),
+        ("inner-dirichlet", None, {"partition_sizes": [5, 9], "alpha": [1.0]}, "one value for each class: 10"),
+        ("continuous", 5, {"strictness": 1.5}, r"strictness is 1\.5; it must be a number from 0 to 1"),
+        ("distribution", 15, TABLE | {"distribution_array": [[1.0]]}, "needs a multiple of the 10 classes"),
+        ("distribution", 20, TABLE | {"distribution_array": [[1.0, 1.0]]}, "has 1 rows of 2; it needs 10 rows, one for each class, of 2"),
+        ("distribution", 10, TABLE | {"distribution_array": [[1.0]] * 9 + [[0.0]]}, "only zeros in row 9"),
+        ("distribution", 10, TABLE | {"distribution_array": [[1.0], [-1.0]]}, r"holds -1\.0 in row 1"),
+        ("distribution", 10, TABLE | {"preassigned_num_samples_per_label": 70}, "preassigned-num-samples-per-label is 70: class"),
+        ("distribution", 10, TABLE | {"distribution_array": [[99.0]] * 10, "rescale": False}, "asks for 99 examples of class"),
     ],
 )
-def test_what_cannot_work_is_refused(name: str, clients: int, params: dict[str, Any], message: str) -> None:
+def test_what_cannot_work_is_refused(name: str, clients: int | None, params: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         partition(name, digits(), clients, DRAW, **params)
 
@@ -309,6 +371,28 @@ def test_heterogeneity_of_known_cases() -> None:
 @given(dealt())
 def test_heterogeneity_lies_between_0_and_1(case: Any) -> None:
     assert 0.0 <= heterogeneity(case[0], case[1]) <= 1.0
+    assert 0.0 <= chance_heterogeneity(case[0], case[1]) <= 1.0
+
+
+@pytest.mark.parametrize("clients", [2, 10, 100, 600])
+def test_chance_alone_makes_small_clients_unlike(clients: int) -> None:
+    labels = digits()
+    found = [heterogeneity(partition("iid", labels, clients, Draw(seed)), labels) for seed in range(30)]
+    assert np.mean(found) == pytest.approx(chance_heterogeneity(partition("iid", labels, clients, DRAW), labels), rel=0.05)
+
+
+def test_the_whole_is_what_was_dealt() -> None:
+    labels = np.asarray([0, 1, 0, 1, 2, 2, 2, 2])
+    assert heterogeneity(Partition(np.asarray([0, 1, 2, 3]), np.asarray([0, 2, 4])), labels) == 0.0
+
+
+def test_targets_are_put_into_bins_of_equal_size() -> None:
+    targets = np.random.default_rng(0).lognormal(size=1_000)
+    bins = binned(targets)
+    assert np.bincount(bins).tolist() == [100] * 10
+    assert (np.diff(bins[np.argsort(targets)]) >= 0).all()
+    assert len(set(binned(np.ones((5, 2))))) == 1
+    assert np.array_equal(binned(np.stack([targets, -targets], axis=1)), bins)
 
 
 def test_heterogeneity_needs_classes_and_examples() -> None:
@@ -318,7 +402,15 @@ def test_heterogeneity_needs_classes_and_examples() -> None:
         heterogeneity(Partition(np.arange(2), np.asarray([0, 2, 2])), np.asarray([0, 1]))
 
 
-@pytest.mark.parametrize(("name", "params"), [("iid", {}), ("pathological", {"num_classes_per_partition": 2}), ("natural-id", {})])
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("iid", {}),
+        ("pathological", {"num_classes_per_partition": 2}),
+        ("shard", {"num_shards_per_partition": 1}),
+        ("natural-id", {}),
+    ],
+)
 def test_a_million_clients_fit_in_100_megabytes(name: str, params: dict[str, Any]) -> None:
     clients, examples = 1_000_000, 3_000_000
     labels = digits(examples).astype(np.int64)
@@ -365,3 +457,45 @@ def test_a_split_has_the_asked_sizes_and_is_shuffled() -> None:
 def test_a_split_that_leaves_nothing_is_refused(validation: float, test: float) -> None:
     with pytest.raises(ExperimentError):
         split(np.arange(10), DRAW, validation, test)
+
+
+def test_every_parameter_of_a_scheme_has_a_check() -> None:
+    assert {parameter for entry in PARTITIONERS.values() for parameter in entry.parameters} == set(CHECKS)
+
+
+@pytest.mark.parametrize("mode", ["allow-bigger", "drop-reminder", "strict"])
+def test_fewer_owners_than_a_group_are_refused(mode: str) -> None:
+    with pytest.raises(ExperimentError, match="3 natural owners cannot be put together in groups of 4"):
+        partition("grouped-natural-id", np.zeros(3), None, DRAW, groups=np.arange(3), group_size=4, mode=mode)
+
+
+def test_a_remainder_of_owners_is_refused_when_strict() -> None:
+    with pytest.raises(ExperimentError, match=r"5 natural owners .* groups of 2 with mode 'strict'"):
+        partition("grouped-natural-id", np.zeros(5), None, DRAW, groups=np.arange(5), group_size=2, mode="strict")
+
+
+def test_targets_that_cannot_be_sorted_are_refused() -> None:
+    for labels, message in (
+        (np.asarray(["a", "b"]), "not one number for each example"),
+        (np.zeros((2, 2)), "not one number for each example"),
+        (np.asarray([1.0, np.nan]), "example 1 has none"),
+        (np.ones(2), "all targets are the same"),
+    ):
+        with pytest.raises(DataError, match=message):
+            partition("continuous", labels, 2, DRAW, strictness=0.5)
+    assert partition("continuous", np.ones(4), 2, DRAW, strictness=0).sizes.tolist() == [2, 2]
+
+
+def test_the_tiniest_clients_of_an_exponential_are_refused() -> None:
+    with pytest.raises(DataError, match="leaves client 0 without examples"):
+        partition("exponential", np.zeros(1_000), 1_000, DRAW)
+
+
+def test_a_class_that_is_used_up_is_drawn_no_more() -> None:
+    """Every client wants class 0 only, of which there are 10: the others get what there is."""
+    labels = np.repeat([0, 1, 2], [10, 50, 60])
+    result = partition("inner-dirichlet", labels, None, DRAW, partition_sizes=[30] * 4, alpha=[50.0, 1e-9, 1e-9])
+    assert result.sizes.tolist() == [30] * 4
+    zeros = [int((labels[result.of(rank)] == 0).sum()) for rank in range(4)]
+    assert sum(zeros) == 10
+    assert max(zeros) < 10, "turns are shared out evenly"
