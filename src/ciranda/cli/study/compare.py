@@ -43,7 +43,7 @@ class Difference:
         return self.p is not None and self.p < LEVEL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Shown):
     """Lines of runs under one metric.
 
@@ -85,16 +85,15 @@ class Comparison(Shown):
     @property
     def notes(self) -> list[str]:
         """What the table's numbers stand on."""
-        counts = {len(line.runs) for line in self.lines}
+        counts = sorted({len(line.runs) for line in self.lines})
         if len(self.lines) < 2:
             return []
         if not any(difference.test for difference in self.differences):
             return [_("One seed says nothing about luck: there is no test. Repeat with several seeds.")]
         text = _(
-            "Mean ± standard deviation over {seeds} seeds. Against the first: paired t-test on the seeds that both have, corrected by Holm"
-            " for {tests} comparisons; * marks p < {level}.",
-            seeds=min(counts) if len(counts) == 1 else f"{min(counts)}-{max(counts)}",
-            tests=sum(difference.test is not None for difference in self.differences),
+            "Mean ± standard deviation over {seeds} seeds. Against the first: paired t-test on the seeds that both have (with several lines"
+            " corrected by Holm); * marks p < {level}.",
+            seeds="-".join(str(count) for count in sorted({counts[0], counts[-1]})),
             level=number(LEVEL, "g"),
         )
         return [text]

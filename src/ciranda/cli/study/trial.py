@@ -1,0 +1,77 @@
+"""One run of a study: begun, gone on with, or already there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ciranda.cli import compose
+from ciranda.cli.folder import RunFolder
+from ciranda.cli.result import Result, read_result
+from ciranda.cli.study.jobs import Tell
+from ciranda.core.errors import StoreError
+from ciranda.core.task import Task
+from ciranda.experiment.explain import Origin
+from ciranda.experiment.load import check
+from ciranda.experiment.schema import Experiment
+from ciranda.store.files import make_folder, write_whole
+
+
+def ensure(experiment: Experiment, folder: Path, *, workers: int, tell: Tell, task: Task | None = None, until: int | None = None) -> Result:
+    """The result of this run in this folder, after round `until` if that is given: what is there is kept, what is missing is done.
+
+    Raises:
+        CirandaError: what ended the run. KeyboardInterrupt: it was asked to stop.
+    """
+    run = RunFolder(folder)
+    wanted = min(until or experiment.rounds.num_rounds, experiment.rounds.num_rounds)
+    if not run.experiment.is_file():
+        result = compose.run(experiment, folder, workers=workers, on_event=tell, task=task, until=until)
+    elif run.result.is_file() and _done(result := read_result(run.result), wanted):
+        return result
+    else:
+        result = compose.resume(folder, workers=workers, on_event=tell, task=task, until=until)
+    if result.stop_reason.startswith("stop-asked:"):
+        raise KeyboardInterrupt
+    return result
+
+
+def _done(result: Result, wanted: int) -> bool:
+    """A run that stopped by a rule of its own is done however few its rounds."""
+    return result.state == "finished" and (result.stop_reason != "rounds" or result.rounds >= wanted)
+
+
+def ask(folder: Path, name: str, question: dict[str, Any]) -> None:
+    """Write down what a study asks, or see that it asks what it asked before.
+
+    Raises:
+        StoreError: the folder holds the answer to another question.
+    """
+    file = folder / name
+    text = json.dumps(question, indent=1, sort_keys=True) + "\n"
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = sorted(key for key in {*before, *question} if before.get(key) != json.loads(text).get(key))
+        if changed:
+            raise StoreError(
+                "{folder} holds another study: it differs in {changed}.",
+                folder=folder,
+                changed=", ".join(changed),
+                hint="Choose another --out.",
+            )
+        return
+    make_folder(folder)
+    write_whole(file, [text.encode()])
+
+
+def changed(experiment: Experiment, changes: dict[str, dict[str, Any]], origin: Origin | None = None) -> Experiment:
+    """The experiment with some keys set (or, where the value is None, left to their defaults) and checked anew.
+
+    Raises:
+        ExperimentError: the keys do not go together.
+    """
+    table = {section: dict(keys) for section, keys in experiment.sections().items()}
+    for section, keys in changes.items():
+        table[section] = {key: value for key, value in (table.get(section, {}) | keys).items() if value is not None}
+    return check(table, origin or Origin(experiment.experiment.name))
