@@ -172,6 +172,19 @@ class Records:
         return at[kept], [columns[place] for place in kept]
 
 
+def over_seeds(runs: Sequence[Records], group: str, metric: str, axis: str) -> tuple[Floats, Floats, Floats]:
+    """(place on the axis, mean, standard deviation with ddof 1) over the runs, in the rounds that every one of them has measured.
+
+    The place is the mean of the runs' own: seconds and bytes differ from run to run. The deviation of one run is 0.
+    """
+    found = [(run.curve(group, metric), run.axis(axis)) for run in runs]
+    common = sorted(set.intersection(*(set(curve.rounds.tolist()) for curve, _along in found)))
+    at = [np.searchsorted(curve.rounds, common) for curve, _along in found]
+    y = np.array([curve.values[places] for (curve, _along), places in zip(found, at, strict=True)])
+    x = np.array([along[curve.at[places]] for (curve, along), places in zip(found, at, strict=True)])
+    return x.mean(axis=0), y.mean(axis=0), y.std(axis=0, ddof=1) if len(y) > 1 else np.zeros(len(common))
+
+
 def rises(metric: str) -> bool:
     """Whether more of a metric is better."""
     return metric in RISING
