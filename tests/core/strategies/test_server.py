@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ciranda.core.errors import ExperimentError
 from ciranda.core.strategies import STRATEGIES, FedAvg, FedAvgM
 from ciranda.core.strategies.server import ServerStep, power, scaled
-from ciranda.testing.strategies import StrategyLaws, example_aggregate, example_model
+from ciranda.testing.strategies import StrategyLaws, example_aggregate, example_model, played, trained_part
 
 STEPPING = {name: kind for name, kind in STRATEGIES.items() if issubclass(kind, ServerStep)}
 
@@ -72,11 +72,12 @@ def test_every_strategy_follows_its_schedule(name: str) -> None:
     plain = STEPPING[name]()
     halving = replace(plain, server_schedule="exponential", server_decay=0.5)
     model = example_model()
-    trained = {key: model[key] for key in example_aggregate(1).parts["model"]}
+    trained = trained_part(model)
     moves = []
     for strategy in (plain, halving):
-        state, _ = strategy.apply(strategy.init(trained), model, example_aggregate(1))
-        _, after = strategy.apply(state, model, example_aggregate(2))
+        state = strategy.init(trained)
+        state, _ = strategy.apply(state, model, played(strategy, state, model, 1))
+        _, after = strategy.apply(state, model, played(strategy, state, model, 2))
         moves.append({key: after[key].astype(np.float64) - model[key] for key in trained})
     for key in trained:
         np.testing.assert_allclose(moves[1][key], moves[0][key] / 2, atol=3e-7)

@@ -17,8 +17,19 @@ from ciranda.core.strategies.qfedavg import QFedAvg
 from ciranda.core.strategies.scaffold import Scaffold
 
 __all__ = [
-    *("STRATEGIES", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedNova", "FedProx", "FedYogi"),
-    *("QFedAvg", "Scaffold", "Strategy", "StrategyState", "make"),
+    "STRATEGIES",
+    "FedAdagrad",
+    "FedAdam",
+    "FedAvg",
+    "FedAvgM",
+    "FedNova",
+    "FedProx",
+    "FedYogi",
+    "QFedAvg",
+    "Scaffold",
+    "Strategy",
+    "StrategyState",
+    "make",
 ]
 
 STRATEGIES: Mapping[str, type[Strategy]] = {

@@ -74,19 +74,19 @@ class Scaffold(ServerStep):
     def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
         """Raises TaskError for a task that takes no correction or, for option II, does not tell its steps."""
         c, own = work.broadcast, {name: state.get(name, np.zeros_like(tensor)) for name, tensor in work.broadcast.items()}
-        trained = work.fit({name: c[name] - own[name] for name in c})
+        trained = work.fit(_each(np.subtract, c, own))
         update = work.update(trained)
         if self.control == "steps":
             slope = _slope(work, trained, work.settings)
-            change = {name: slope[name] - c[name] for name in c}
+            change = _each(np.subtract, slope, c)
         else:
-            change = {name: gradient - own[name] for name, gradient in _gradient(work).items()}
+            change = _each(np.subtract, _gradient(work), own)
         weight = 1 if self.weighting == "uniform" else update.weight
-        return Update({**update.parts, CONTROL: change}, weight, update.metrics), {name: own[name] + change[name] for name in c}
+        return Update({**update.parts, CONTROL: change}, weight, update.metrics), _each(np.add, own, change)
 
     def apply(self, state: StrategyState, model: Arrays, aggregate: Aggregate) -> tuple[StrategyState, Arrays]:
         round, clock = self.tick(state)
-        controls = {_key(name): np.asarray(state[_key(name)] + change) for name, change in aggregate.parts[CONTROL].items()}
+        controls = {_key(name): value for name, value in _each(np.add, self.broadcast(state), aggregate.parts[CONTROL]).items()}
         return {**state, **clock, **controls}, moved(model, scaled(aggregate.parts["model"], self.rate(round)))
 
 
@@ -105,6 +105,12 @@ def _gradient(work: Work) -> dict[str, Array]:
     settings = replace(work.settings, local_epochs=1, batch_size=len(work.examples), momentum=0.0)
     alone = replace(work, settings=settings, draw=work.draw.at("control"))
     return _slope(alone, alone.fit(), settings)
+
+
+def _each(operation: np.ufunc, a: Arrays, b: Arrays) -> dict[str, Array]:
+    # `asarray`: of two 0-d arrays comes a scalar otherwise.
+    with np.errstate(all="ignore"):
+        return {name: np.asarray(operation(a[name], b[name])) for name in a}
 
 
 def _key(name: str) -> str:
