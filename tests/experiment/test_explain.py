@@ -26,12 +26,12 @@ def explained(table: dict[str, Any], origin: Origin | None = None) -> str:
 
 def test_a_place_is_the_option_else_the_line_else_the_section_else_the_text() -> None:
     origin = Origin("f.toml", {("s",): 2, ("s", "a"): 3}, {("s", "b"): "--set s.b=1"})
-    assert origin.place(("s", "a")) == "f.toml, line 3"
-    assert origin.place(("s", "b")) == "--set s.b=1"
-    assert origin.place(("s", "c")) == "f.toml, line 2"
-    assert origin.place(("s", "a", "deeper")) == "f.toml, line 3"
-    assert origin.place(("t", "a")) == "f.toml"
-    assert origin.place(()) == "f.toml"
+    assert str(origin.place(("s", "a"))) == "f.toml, line 3"
+    assert str(origin.place(("s", "b"))) == "--set s.b=1"
+    assert str(origin.place(("s", "c"))) == "f.toml, line 2"
+    assert str(origin.place(("s", "a", "deeper"))) == "f.toml, line 3"
+    assert str(origin.place(("t", "a"))) == "f.toml"
+    assert str(origin.place(())) == "f.toml"
 
 
 def test_an_option_wins_over_the_line_that_it_replaces() -> None:

@@ -24,22 +24,22 @@ ALLOWED = ("num-rounds", "fraction-train", "close", "first")
     ],
 )
 def test_a_slip_finds_what_was_meant(word: str, meant: str) -> None:
-    assert nearest(word, ALLOWED) == f": did you mean '{meant}'?"
+    assert str(nearest(word, ALLOWED)) == f": did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize("word", ["", "zebra", "x", "🦓"])
 def test_what_is_near_to_nothing_gets_no_advice(word: str) -> None:
-    assert nearest(word, ALLOWED) == "."
-    assert nearest(word, ()) == "."
+    assert str(nearest(word, ALLOWED)) == "."
+    assert str(nearest(word, ())) == "."
 
 
 def test_upper_case_names_are_given_back_as_they_are() -> None:
-    assert nearest("digits", ["Digits"]) == ": did you mean 'Digits'?"
+    assert str(nearest("digits", ["Digits"])) == ": did you mean 'Digits'?"
 
 
 @given(st.text())
 def test_any_word_gets_a_sentence(word: str) -> None:
-    text = nearest(word, ALLOWED)
+    text = str(nearest(word, ALLOWED))
     assert text == "." or text.startswith(": did you mean '")
 
 
@@ -56,7 +56,7 @@ def test_a_strategys_parameters_are_its_fields() -> None:
 @pytest.mark.parametrize("group", ["", *(f"{group}." for group in GROUPS)])
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_is_good_on_every_group(group: str, metric: str) -> None:
-    assert metric_problem(group + metric) == ""
+    assert metric_problem(group + metric) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_metric_is_good_on_every_group(group: str, metric: str) -> None:
     ],
 )
 def test_what_is_no_metric_is_explained(metric: str, words: str) -> None:
-    assert words in metric_problem(metric)
+    assert words in str(metric_problem(metric))
 
 
 def test_no_metric_both_rises_and_falls() -> None:

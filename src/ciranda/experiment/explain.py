@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,19 +10,33 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ciranda.core.errors import ExperimentError
+from ciranda.core.texts import Text, joined
 from ciranda.experiment.names import kebab, nearest
 from ciranda.experiment.schema import Experiment
 
 SHOWN = 10
-_KINDS = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "string_type": "text in quotes",
-    "bool_type": "true or false",
-    "model_type": "a section",
-    "model_attributes_type": "a section",
-    "dict_type": "a section",
-    "int_from_float": "a whole number",
+_WHOLE, _SECTION = Text("a whole number"), Text("a section")
+_KINDS: Mapping[str, Text] = {
+    "int_type": _WHOLE,
+    "float_type": Text("a number"),
+    "string_type": Text("text in quotes"),
+    "bool_type": Text("true or false"),
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "dict_type": _SECTION,
+    "int_from_float": _WHOLE,
+}
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "is {given}, but must be more than {bound:g}."),
+    "greater_than_equal": ("ge", "is {given}, but must be at least {bound:g}."),
+    "less_than": ("lt", "is {given}, but must be less than {bound:g}."),
+    "less_than_equal": ("le", "is {given}, but must be at most {bound:g}."),
+    "string_too_short": ("min_length", "is {given}, but must have a length of at least {bound:g}."),
+    "string_too_long": ("max_length", "is {given}, but must have a length of at most {bound:g}."),
+}
+_OTHERS: Mapping[str, str] = {
+    "finite_number": "is {given}, but must be finite.",
+    "string_pattern_mismatch": "is {given}, but must be of another form (no '/', no '\\\\', no control characters).",
 }
 
 
@@ -34,73 +48,59 @@ class Origin:
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     options: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
-    def place(self, path: tuple[str, ...]) -> str:
+    def place(self, path: tuple[str, ...]) -> Text | str:
         """`file, line 3`, or the option that set the key; the section's line where the key itself was not written."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.options:
                 return self.options[path[:length]]
             if path[:length] in self.lines:
-                return f"{self.name}, line {self.lines[path[:length]]}"
+                return Text("{name}, line {line}", name=self.name, line=self.lines[path[:length]])
         return self.name
 
 
 def explain(error: ValidationError, origin: Origin) -> ExperimentError:
     """One error with one line for each finding."""
     found = [_line(details, origin) for details in error.errors(include_url=False)]
-    more = [f"... and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return ExperimentError("\n".join([*found[:SHOWN], *more]))
+    if len(found) > SHOWN:
+        found = [*found[:SHOWN], Text("... and {count} more", count=len(found) - SHOWN)]
+    return ExperimentError("{findings}", findings=joined("\n", found))
 
 
-def _line(details: ErrorDetails, origin: Origin) -> str:
+def _line(details: ErrorDetails, origin: Origin) -> Text:
     context = details.get("ctx", {})
     path = (*(str(part) for part in details["loc"]), *context.get("key", ()))
-    return _printable(f"{origin.place(path)}: {_subject(path)}{_finding(details, path, context)}")
+    subject = "" if context.get("whole") else f"[{path[0]}] " if len(path) == 1 else f"{'.'.join(path)} "
+    finding = _finding(details, path, context)
+    return _printable(Text("{place}: {subject}{finding}", place=origin.place(path), subject=subject, finding=finding))
 
 
-def _subject(path: tuple[str, ...]) -> str:
-    return f"[{path[0]}] " if len(path) == 1 else f"{'.'.join(path)} "
-
-
-def _finding(details: ErrorDetails, path: tuple[str, ...], context: Mapping[str, Any]) -> str:
+def _finding(details: ErrorDetails, path: tuple[str, ...], context: Mapping[str, Any]) -> Text:
     kind, given = details["type"], details["input"]
     if kind == "ciranda":
-        return str(context["message"])
+        message: Text = context["message"]
+        return message
     if kind in ("extra_forbidden", "unknown_key"):
         allowed = context["allowed"] if "allowed" in context else _keys(path[:-1])
-        what = "sections" if len(path) == 1 else "keys"
-        return f"is unknown{nearest(path[-1], allowed)} The {what} are: {', '.join(allowed)}."
+        unknown = "is unknown{near} The sections are: {allowed}." if len(path) == 1 else "is unknown{near} The keys are: {allowed}."
+        return Text(unknown, near=nearest(path[-1], allowed), allowed=", ".join(allowed))
     if kind == "unknown_name":
-        return f"is '{context['input']}'{nearest(context['input'], context['allowed'])} It is one of: {', '.join(context['allowed'])}."
+        return _choice(f"'{context['input']}'", context["input"], context["allowed"])
     if kind == "literal_error":
-        allowed = _choices(str(context["expected"]))
-        return f"is {_show(given)}{nearest(str(given), allowed)} It is one of: {', '.join(allowed)}."
+        return _choice(_show(given), str(given), _choices(str(context["expected"])))
     if kind == "missing":
-        return "is required."
+        return Text("is required.")
     if kind in _KINDS:
-        return f"must be {_KINDS[kind]}, not {_show(given)}."
-    return f"is {_show(given)}, but {_bound(kind, context)}."
+        return Text("must be {kind}, not {given}.", kind=_KINDS[kind], given=_show(given))
+    if kind in _BOUNDS:
+        key, text = _BOUNDS[kind]
+        return Text(text, given=_show(given), bound=context[key])
+    if kind in _OTHERS:
+        return Text(_OTHERS[kind], given=_show(given))
+    return Text("is {given}, but {problem}.", given=_show(given), problem=kind.replace("_", " "))
 
 
-def _bound(kind: str, context: Mapping[str, Any]) -> str:
-    """What a number or a text would have to be."""
-    words = {
-        "greater_than": ("gt", "must be more than"),
-        "greater_than_equal": ("ge", "must be at least"),
-        "less_than": ("lt", "must be less than"),
-        "less_than_equal": ("le", "must be at most"),
-        "string_too_short": ("min_length", "must have a length of at least"),
-        "string_too_long": ("max_length", "must have a length of at most"),
-    }
-    if kind in words:
-        key, text = words[kind]
-        return f"{text} {context[key]:g}"
-    if kind == "finite_number":
-        return "must be finite"
-    return (
-        "must be of another form (no '/', no '\\\\', no control characters)"
-        if kind == "string_pattern_mismatch"
-        else kind.replace("_", " ")
-    )
+def _choice(shown: str | Text, word: str, allowed: Sequence[str]) -> Text:
+    return Text("is {given}{near} It is one of: {allowed}.", given=shown, near=nearest(word, allowed), allowed=", ".join(allowed))
 
 
 def _keys(path: tuple[str, ...]) -> list[str]:
@@ -115,16 +115,23 @@ def _choices(expected: str) -> list[str]:
     return [word.strip("' ") for word in expected.replace(" or ", ", ").split(", ")]
 
 
-def _printable(text: str) -> str:
-    """The same on one line: control characters are written as escapes."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+def _printable(text: Text) -> Text:
+    """The same on one line: control characters in its fields are written as escapes."""
+    fields = {name: _printable(value) if isinstance(value, Text) else _escaped(value) for name, value in text.fields.items()}
+    return Text(text.template, **fields)
 
 
-def _show(value: Any) -> str:
+def _escaped(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in value)
+
+
+def _show(value: Any) -> str | Text:
     if isinstance(value, str):
         return f'"{value[:60]}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "a table"
+        return Text("a table")
     return repr(value)[:60]

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ciranda.core.metrics import FALLING, RISING
+from ciranda.core.texts import Text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,11 +21,11 @@ def kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
+def nearest(word: str, allowed: Iterable[str]) -> Text:
     """ ": did you mean 'x'?", or "." if nothing is near."""
     by_folded = {name.casefold().replace("_", "-"): name for name in allowed}
     matches = difflib.get_close_matches(word.casefold().replace("_", "-"), by_folded, n=1, cutoff=0.6)
-    return f": did you mean '{by_folded[matches[0]]}'?" if matches else "."
+    return Text(": did you mean '{name}'?", name=by_folded[matches[0]]) if matches else Text(".")
 
 
 def parameters(strategy: type[DataclassInstance]) -> tuple[str, ...]:
@@ -32,11 +33,13 @@ def parameters(strategy: type[DataclassInstance]) -> tuple[str, ...]:
     return tuple(kebab(each.name) for each in fields(strategy))
 
 
-def metric_problem(metric: str) -> str:
-    """What is wrong with a stop rule's metric, or ""."""
+def metric_problem(metric: str) -> Text | None:
+    """What is wrong with a stop rule's metric, if anything."""
     group, dot, name = metric.rpartition(".")
     if dot and group not in GROUPS:
-        return f"starts with '{group}'{nearest(group, GROUPS)} A metric is measured on: {', '.join(GROUPS)}."
+        text = "starts with '{group}'{near} A metric is measured on: {groups}."
+        return Text(text, group=group, near=nearest(group, GROUPS), groups=", ".join(GROUPS))
     if name not in METRICS:
-        return f"is '{name}'{nearest(name, METRICS)} The metrics are: {', '.join(METRICS)}."
-    return ""
+        text = "is '{name}'{near} The metrics are: {metrics}."
+        return Text(text, name=name, near=nearest(name, METRICS), metrics=", ".join(METRICS))
+    return None

@@ -19,6 +19,7 @@ from ciranda.core.partition import CHECKS, PARTITIONERS, checked
 from ciranda.core.selection import cohort_size
 from ciranda.core.strategies import STRATEGIES, make
 from ciranda.core.task import ClientSettings
+from ciranda.core.texts import Text, joined
 from ciranda.experiment.names import kebab, metric_problem, parameters
 from ciranda.protocol.messages import CloseRule
 from ciranda.protocol.plan import StopRule
@@ -31,9 +32,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_CLIENTS = 10
 
 
-def problem(message: str, *key: str) -> PydanticCustomError:
-    """An error at `key`, counted from the section that is being checked, with our own words."""
-    return PydanticCustomError("ciranda", "{message}", {"message": message, "key": key})
+def problem(message: str, *key: str, **fields: object) -> PydanticCustomError:
+    """An error at `key`, counted from the section that is being checked, in our own words: what follows the key in its sentence."""
+    return _problem(Text(message, **fields), key)
+
+
+def _problem(message: Text, key: tuple[str, ...], *, whole: bool = False) -> PydanticCustomError:
+    """An error at `key`. A `whole` message names the key itself."""
+    return PydanticCustomError("ciranda", "{message}", {"message": message, "key": key, "whole": whole})
 
 
 def known_name(name: str, registry: Collection[str], key: str) -> None:
@@ -121,7 +127,7 @@ class FederationSection(Section):
                 self._fill(clients=entry.number(self.clients, None, params))
         except ExperimentError as error:
             key = str(error.fields["key"])
-            raise problem(f"{error} {error.hint}".removeprefix(f"federation.{key} ").strip(), key) from None
+            raise _problem(_advised(error), (key,), whole=str(error).startswith(f"federation.{key} ")) from None
         object.__setattr__(self, "__pydantic_extra__", {kebab(key): value for key, value in params.items()})
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
             raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
@@ -156,7 +162,7 @@ class RoundsSection(Section):
         if self.close != "first" and self.first is not None:
             raise problem('goes with close = "first" only.', "first")
         if self.first is not None and self.min_replies > self.first:
-            raise problem(f"is more than rounds.first ({self.first}), so no round could close.", "min-replies")
+            raise problem("is more than rounds.first ({first}), so no round could close.", "min-replies", first=self.first)
         return self
 
     def close_rule(self) -> CloseRule:
@@ -184,7 +190,7 @@ class ClientSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.momentum and self.optimizer != "sgd":
-            raise problem(f"goes with optimizer 'sgd', not '{self.optimizer}'.", "momentum")
+            raise problem("goes with optimizer 'sgd', not '{optimizer}'.", "momentum", optimizer=self.optimizer)
         return self
 
     def settings(self) -> ClientSettings:
@@ -208,11 +214,11 @@ class StrategySection(Section):
             if key not in takes:
                 raise PydanticCustomError("unknown_key", "unknown key", {"key": (key,), "allowed": ("name", *takes)})
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise problem(f"must be a number, not {value!r}.", key)
+                raise problem("must be a number, not {value!r}.", key, value=value)
         try:
             make(self.name, **{_snake(key): value for key, value in extra.items()})
         except ExperimentError as error:
-            raise problem(f"cannot work: {error} {error.hint}".strip(), *list(extra)[:1]) from None
+            raise problem("cannot work: {error}", *list(extra)[:1], error=_advised(error)) from None
         object.__setattr__(self, "__pydantic_extra__", extra)
         return self
 
@@ -260,7 +266,7 @@ class StopSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if wrong := metric_problem(self.metric):
-            raise problem(wrong, "metric")
+            raise _problem(wrong, ("metric",))
         if self.mode is None:
             self._fill(mode="min" if self.metric.rpartition(".")[2] in FALLING else "max")
         return self
@@ -287,7 +293,7 @@ class StudySection(Section):
             if (getattr(self, key) is None) is (self.role == "fold"):
                 raise problem('goes with role = "fold", which needs it.', key)
         if self.fold is not None and self.folds is not None and self.fold > self.folds:
-            raise problem(f"is more than the {self.folds} folds there are.", "fold")
+            raise problem("is more than the {folds} folds there are.", "fold", folds=self.folds)
         return self
 
 
@@ -313,7 +319,9 @@ class Experiment(Section):
             share = 0.2 if self.evaluate.on_clients else 0.0
             self._fill(federation=self.federation.model_copy(update={"test_fraction": share}))
             if self.federation.validation_fraction + share >= 1:
-                raise problem(f"leaves nothing to train on beside test-fraction, {share} by default.", "federation", "validation-fraction")
+                raise problem(
+                    "leaves nothing to train on beside test-fraction, {share} by default.", "federation", "validation-fraction", share=share
+                )
         self._check_cohort()
         self._check_stop()
         if self.study.role in ("validation", "fold") and self.evaluate.where != "server":
@@ -325,11 +333,18 @@ class Experiment(Section):
         if clients is None:
             return
         if rounds.min_train_clients > clients:
-            raise problem(f"is more than the {clients} clients there are.", "rounds", "min-train-clients")
+            raise problem("is more than the {clients} clients there are.", "rounds", "min-train-clients", clients=clients)
         cohort = self.cohort(clients)
         for key, value in (("min-replies", rounds.min_replies), ("first", rounds.first or 0)):
             if value > cohort:
-                raise problem(f"is {value}, but only {cohort} of {clients} clients train in a round.", "rounds", key)
+                raise problem(
+                    "is {value}, but only {cohort} of {clients} clients train in a round.",
+                    "rounds",
+                    key,
+                    value=value,
+                    cohort=cohort,
+                    clients=clients,
+                )
 
     def _check_stop(self) -> None:
         stop, evaluate = self.stop, self.evaluate
@@ -343,9 +358,15 @@ class Experiment(Section):
             "": evaluate.where != "none" or name == "loss",
         }
         if not places[group]:
-            raise problem(f"is '{stop.metric}', which is never measured with evaluate.where = '{evaluate.where}'.", "stop", "metric")
+            raise problem(
+                "is '{metric}', which is never measured with evaluate.where = '{where}'.",
+                "stop",
+                "metric",
+                metric=stop.metric,
+                where=evaluate.where,
+            )
         if group == "train" and name != "loss":
-            raise problem(f"is '{stop.metric}', but training reports its loss only: use 'train.loss'.", "stop", "metric")
+            raise problem("is '{metric}', but training reports its loss only: use 'train.loss'.", "stop", "metric", metric=stop.metric)
 
     def cohort(self, clients: int) -> int:
         """How many of `clients` train in a round."""
@@ -361,6 +382,11 @@ def default_name(task: str) -> str:
     """A run's name from its task: the registry's name, or a user's file without folder and suffix."""
     stem = task.replace("\\", "/").rpartition("/")[2].partition(":")[0]
     return stem.removesuffix(".py")[:80]
+
+
+def _advised(error: ExperimentError) -> Text:
+    """What is wrong and, where something is, what to do."""
+    return joined(" ", [error.text, error.advice]) if error.hint else error.text
 
 
 def _snake(key: str) -> str:
