@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from inspect import get_annotations
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -36,6 +36,10 @@ def build(kind: type[T], called: str, params: Mapping[str, Any]) -> T:
             parameter=spelled(name),
             takes=", ".join(map(spelled, known)) or "none",
         )
+    needed = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING] if known else []  # type: ignore[arg-type]
+    for name in needed:
+        if name not in params:
+            raise ExperimentError("The {called} needs the parameter '{parameter}'.", called=called, parameter=spelled(name))
     given = {name: checked(kind, name, value) for name, value in params.items()}
     try:
         return kind(**given)

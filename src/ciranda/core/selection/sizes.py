@@ -1,18 +1,15 @@
-"""Which clients take part in a round: a pure function of the seed, the round, the attempt and the size of the roster."""
+"""How many clients take part in a round, and fair draws of so many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import numpy as np
 
 from ciranda.core.errors import ExperimentError
+from ciranda.core.params import Array
 from ciranda.core.rng import Draw
-
-Select = Callable[[int, int, int], Sequence[str]]
-"""(round, attempt, roster size) -> the names of the selected clients, in order of rank."""
 
 
 def share(total: int, fraction: str | float) -> int:
@@ -64,19 +61,20 @@ def sample(draw: Draw, population: int, k: int) -> list[int]:
     return sorted(chosen)
 
 
-def random_selection(draw: Draw, fraction: str | float, minimum: int = 1, *, name: Callable[[int], str] = str) -> Select:
-    """Uniform selection without replacement; `name` turns a rank into a client's logical name.
+def weighted_sample(draw: Draw, weights: Array, k: int) -> list[int]:
+    """Up to `k` distinct ranks, in the order drawn: each draw takes one of those left, in proportion to its weight.
 
-    A retry of a round (attempt + 1) draws another cohort. Selections for two purposes take two draws.
+    Args:
+        weights: whole numbers from 0 up, shape (population,); ranks of weight 0 are never drawn, so there may be fewer than `k`.
 
-    Raises:
-        ExperimentError: the fraction is not in 0..1; on selecting: the minimum exceeds the roster.
+    Whole numbers only, so that equal inputs give equal draws everywhere; O(k population).
     """
-    share(1, fraction)
-
-    def select(round: int, attempt: int, roster: int) -> Sequence[str]:
-        size = cohort_size(roster, fraction, minimum)
-        ranks = sample(draw.at("select", round=round, attempt=attempt, roster=roster), roster, size)
-        return [name(rank) for rank in ranks]
-
-    return select
+    left = np.array(weights, np.int64)
+    drawn: list[int] = []
+    for place in range(min(k, int(np.count_nonzero(left)))):
+        reached = np.cumsum(left)
+        word = int(draw.at("place", place=place).below(1, int(reached[-1]))[0])
+        rank = int(np.searchsorted(reached, word, side="right"))
+        drawn.append(rank)
+        left[rank] = 0
+    return drawn
