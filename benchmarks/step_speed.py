@@ -25,7 +25,7 @@ from ciranda.core.task import Array, Arrays, ClientSettings, Examples
 from ciranda.core.update import difference
 from ciranda.tasks.recipe import prepare_worker
 from ciranda.tasks.registry import TASKS
-from ciranda.tasks.torch_models import CnnCifar, CnnMcMahan
+from ciranda.tasks.torch_models import CnnMcMahan, LeNet
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def softmax() -> nn.Module:
 CASES = {
     "classic": Case("mnist-cnn", Cnn, 3_000, 32, 1, 15),
     "mcmahan": Case("mnist-cnn-mcmahan", CnnMcMahan, 600, 10, 1, 10),
-    "cifar10": Case("cifar10-cnn", CnnCifar, 2_500, 32, 1, 15),
+    "cifar10": Case("cifar10-cnn", lambda: LeNet(3, padding=0), 2_500, 32, 1, 15),
     "tiny": Case("mnist-softmax", softmax, 60, 10, 1, 300),
 }
 RATE = 0.01

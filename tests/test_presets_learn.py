@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ciranda.cli import compose
+from ciranda.core.errors import DataError
 from ciranda.experiment.load import resolve
 
 
@@ -17,6 +18,26 @@ def test_the_default_preset_reaches_95_per_cent_as_the_mean_of_five_seeds(tmp_pa
     print(f"accuracy {statistics.mean(accuracies):.4f} +- {statistics.stdev(accuracies):.4f}: {accuracies}")
     assert statistics.mean(accuracies) >= 0.95
     assert len({result.model_sha256 for result in results}) == 5
+
+
+@pytest.mark.parametrize(("preset", "metric", "least"), [("iris", "accuracy", 0.9), ("diabetes", "r2", 0.3)])
+def test_a_tutorial_learns_as_the_mean_of_three_seeds(tmp_path: Path, preset: str, metric: str, least: float) -> None:
+    results = [compose.run(resolve(preset, [f"experiment.seed={seed}"]), tmp_path / str(seed), workers=1) for seed in (1, 2, 3)]
+    found = [result.metrics["server"][metric] for result in results]
+    print(f"{metric} {statistics.mean(found):.4f} +- {statistics.stdev(found):.4f}: {found}")
+    assert statistics.mean(found) >= least
+    assert all(metric in result.metrics["clients"] for result in results)
+
+
+@pytest.mark.slow
+def test_three_rounds_of_the_fashion_tutorial_reach_60_per_cent(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    shorter = resolve("fashion-mnist-dirichlet", ["rounds.num-rounds=3"])
+    try:
+        result = compose.run(shorter, tmp_path / "run")
+    except DataError as error:
+        pytest.skip(str(error))
+    assert result.metrics["server"]["accuracy"] >= 0.6
 
 
 @pytest.mark.slow

@@ -50,6 +50,14 @@ def test_the_non_iid_clients_hold_two_classes() -> None:
     assert resolve("mcmahan-mnist-noniid").federation.params == {"num_classes_per_partition": 2}
 
 
+def test_the_tutorials_have_their_numbers() -> None:
+    iris, diabetes, fashion = (resolve(name) for name in ("iris", "diabetes", "fashion-mnist-dirichlet"))
+    assert (iris.federation.clients, iris.rounds.num_rounds, iris.client.local_epochs) == (2, 20, 20)
+    assert (iris.client.optimizer, iris.client.learning_rate, iris.federation.test_fraction) == ("adam", 0.01, 0.2)
+    assert (diabetes.federation.clients, diabetes.rounds.num_rounds, diabetes.evaluate.where) == (2, 20, "both")
+    assert (fashion.federation.clients, fashion.federation.params, fashion.rounds.num_rounds) == (30, {"alpha": 1.0}, 30)
+
+
 def test_inmetro_is_three_rounds_of_five_of_ten_with_adam() -> None:
     experiment = resolve("inmetro-cifar10")
     assert (experiment.federation.clients, experiment.cohort(10), experiment.rounds.num_rounds) == (10, 5, 3)

@@ -179,6 +179,7 @@ def test_targets_are_scaled_inside_and_metrics_are_in_the_stored_unit() -> None:
         ("digits-softmax", "accuracy", 0.93, ClientSettings(local_epochs=20, batch_size=20, learning_rate=0.1)),
         ("digits-mlp", "accuracy", 0.95, ClientSettings(local_epochs=20, batch_size=20, learning_rate=0.1)),
         ("iris-mlp", "accuracy", 0.9, ClientSettings(local_epochs=60, batch_size=10, learning_rate=0.1)),
+        ("diabetes-mlp", "r2", 0.3, ClientSettings(local_epochs=40, batch_size=16, optimizer="adam", learning_rate=0.003)),
         ("diabetes-linear", "r2", 0.35, ClientSettings(local_epochs=40, batch_size=32, learning_rate=0.02)),
     ],
 )

@@ -20,13 +20,16 @@ from ciranda.tasks.registry import TASKS
 SIZES = {
     "digits-softmax": 650,
     "digits-mlp": 4_810,
-    "iris-mlp": 131,
+    "iris-mlp": 83,
     "diabetes-linear": 11,
+    "diabetes-mlp": 171,
     "mnist-softmax": 7_850,
     "mnist-mlp": 199_210,
     "mnist-cnn": 21_840,
     "mnist-cnn-mcmahan": 1_663_370,
     "fashion-cnn": 21_840,
+    "fashion-lenet": 61_706,
+    "fashion-mlp": 235_146,
     "cifar10-cnn": 62_006,
 }
 

@@ -16,16 +16,18 @@ from torch import Tensor, nn
 from ciranda.core.task import FederatedData
 from ciranda.tasks.preprocess import CIFAR10, MNIST
 from ciranda.tasks.torch_builtin import NETWORKS, Images
-from ciranda.tasks.torch_models import CnnCifar, CnnMcMahan, CnnMnist, Mlp, as_images
+from ciranda.tasks.torch_models import CnnMcMahan, CnnMnist, LeNet, Mlp, as_images
 
 
 @pytest.mark.parametrize(
     ("make", "parameters", "shape"),
     [
         (CnnMnist, 21_840, (1, 28, 28)),
-        (CnnCifar, 62_006, (3, 32, 32)),
+        (lambda: LeNet(3, padding=0), 62_006, (3, 32, 32)),
+        (lambda: LeNet(1, padding=2), 61_706, (1, 28, 28)),
         (CnnMcMahan, 1_663_370, (1, 28, 28)),
         (lambda: Mlp((784, 200, 200, 10)), 199_210, (1, 28, 28)),
+        (lambda: Mlp((784, 256, 128, 10)), 235_146, (1, 28, 28)),
     ],
 )
 def test_sizes_and_outputs(make: Callable[[], nn.Module], parameters: int, shape: tuple[int, ...]) -> None:

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from ciranda.core.task import FederatedData
 from ciranda.tasks.preprocess import Affine
-from ciranda.tasks.torch_models import CnnCifar, CnnMcMahan, CnnMnist, Mlp, as_images
+from ciranda.tasks.torch_models import CnnMcMahan, CnnMnist, LeNet, Mlp, as_images
 from ciranda.tasks.torch_task import Batch, TorchTask
 
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "mlp": lambda: Mlp((784, 200, 200, 10)),
+    "mlp-256-128": lambda: Mlp((784, 256, 128, 10)),
+    "lenet": lambda: LeNet(1, padding=2),
     "cnn-mnist": CnnMnist,
-    "cnn-cifar": CnnCifar,
+    "cnn-cifar": lambda: LeNet(3, padding=0),
     "cnn-mcmahan": CnnMcMahan,
 }
 
