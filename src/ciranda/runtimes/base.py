@@ -47,7 +47,8 @@ class Wire(Protocol):
     """What a runtime implements. `ciranda.testing.wires` checks it."""
 
     repeatable: bool
-    """Replies lost in a crash are computed again bit for bit, so a round in progress need not be stored."""
+    """Replies lost in a crash are computed again bit for bit, so a round in progress need not be stored, and the next round's
+    instructions may come before the Record of the last."""
 
     def publish(self, model: Published) -> None:
         """Make the model available to clients under its digest; the last two published stay so."""

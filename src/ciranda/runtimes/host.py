@@ -40,7 +40,8 @@ from ciranda.store.base import Store
 
 SCHEMA = 1
 MOST_CLASSES = 100
-_OURS = (Publish, Close, Record, Finish)
+_STORED = (Close, Record, Finish)
+_OURS = (Publish, *_STORED)
 _OVER = ("finished", "aborted", "error")
 
 
@@ -112,6 +113,10 @@ class Host:
         while self._inbox or self._state.status not in _OVER:
             events, self._inbox = (self._inbox or self._wire.events()), ()
             self._state, commands = step_many(self._plan, self._state, events)
+            if self._wire.repeatable:
+                # What is asked now can be asked again after a crash: clients need not wait for the disk.
+                self._carry_out([command for command in commands if not isinstance(command, _STORED)])
+                commands = tuple(command for command in commands if isinstance(command, _STORED))
             self._persist(commands)
             self._carry_out(commands)
         return self._state

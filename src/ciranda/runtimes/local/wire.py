@@ -101,6 +101,8 @@ class LocalWire:
                     self._cancel(command)
                 case Record():
                     self._keep(command)
+        if self._states is None:  # else a client's state has to be settled by the record before the client goes on from it
+            self._dispatch()
 
     def events(self) -> Sequence[Event]:
         while True:
