@@ -124,12 +124,6 @@ def test_rows_that_are_no_examples(tmp_path: Path, text: str, words: str) -> Non
         read_inputs(str(tmp_path / "x.csv"), TABLE)
 
 
-def test_a_table_task_reads_its_own_rows(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("anything")
-    inputs = read_inputs(str(tmp_path / "x.csv"), TABLE, lambda path: np.full((2, 4), 7.0))
-    assert (inputs.x == 7).all()
-
-
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"")
     with pytest.raises(DataError, match="not an image"):

@@ -10,14 +10,12 @@ import pytest
 
 from ciranda.cli import compose
 from ciranda.cli.inputs import Inputs
-from ciranda.cli.predict import answers, line, predict
+from ciranda.cli.predict import answers, as_csv, line, predict
 from ciranda.core.errors import DataError, Missing
-from ciranda.core.task import Examples, FederatedData
 from ciranda.experiment.load import resolve
 
-NOTHING = Examples(np.zeros((0, 2)), np.zeros(0))
-CLASSES = FederatedData(NOTHING, NOTHING, ("cat", "dog", "owl", "pig"))
-VALUES = FederatedData(NOTHING, NOTHING)
+CLASSES = ("cat", "dog", "owl", "pig")
+VALUES: tuple[str, ...] = ()
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +94,47 @@ def test_a_run_without_a_model_is_told(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "experiment.toml").write_text((digits / "experiment.toml").read_text())
     with pytest.raises(Missing, match="no model yet"):
         predict(str(tmp_path / "run"), "test:0")
+
+
+HOUSES = "dono;área;cor;preço\n" + "".join(
+    f"{'ana' if i % 2 else 'rui'};{i},5;{'azul' if i % 3 else 'verde'};{3 * i + (10 if i % 3 else 0)},25\n" for i in range(90)
+)
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("houses")
+    (folder / "casas.csv").write_bytes(HOUSES.encode("latin-1"))
+    compose.run(resolve(str(folder / "casas.csv"), target="preço", client_column="dono"), folder / "run", workers=1)
+    (folder / "casas.csv").unlink()
+    return folder / "run"
+
+
+def test_raw_rows_are_prepared_as_in_training_though_the_table_is_gone(
+    houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("cor,área\nazul,40.5\nverde,40.5\nlilás,40.5\n,\n", encoding="utf-8")
+    predict(str(houses), str(tmp_path / "new.csv"), json=True)
+    told = capsys.readouterr()
+    blue, green, unknown, _ = (answer["value"] for answer in json.loads(told.out))
+    assert blue == pytest.approx(3 * 40 + 10.25, abs=8)
+    assert green == pytest.approx(3 * 40 + 0.25, abs=8)
+    assert green < unknown < blue
+    assert "Column 'cor': 'lilás' did not occur in training (1 rows)" in told.err
+
+
+def test_predictions_are_written_in_the_dialect_of_their_input(houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new.csv").write_text("nome;cor;área\nx;azul;40,5\ny;verde;10,5\n", encoding="utf-8")
+    predict(str(houses), str(tmp_path / "new.csv"), out=tmp_path / "out.csv")
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out.csv")
+    header, first, second = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "nome;cor;área;prediction"
+    assert first.startswith("x;azul;40,5;1")
+    assert float(second.split(";")[3].replace(",", ".")) == pytest.approx(30.25, abs=8)
+
+
+def test_answers_without_a_table_are_written_with_the_inputs_names() -> None:
+    [answer] = answers(Inputs(np.zeros((1, 2)), ["x.png"]), np.array([[0.1, 0.6, 0.3, 0.0]]), CLASSES)
+    assert as_csv([answer], None) == "input,prediction,p(cat),p(dog),p(owl),p(pig)\nx.png,dog,0.100000,0.600000,0.300000,0.000000\n"
+    [answer] = answers(Inputs(np.zeros((1, 2)), ["x"]), np.array([[1.0, 2.5]]), VALUES)
+    assert as_csv([answer], None) == "input,prediction 1,prediction 2\nx,1,2.5\n"
