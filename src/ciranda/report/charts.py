@@ -15,7 +15,7 @@ from ciranda.report.scale import padded, spaced, thin, ticks
 from ciranda.report.text import short
 
 WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 112, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 56, 122, 12, 42
 LINE = 15  # least distance of two labels
 _ids = count(1)
 
@@ -140,7 +140,7 @@ class _Frame:
     def grid(self, x: Axis, y: Axis) -> Html:
         """Ticks, lines and the names of the axes."""
         bottom, right = TOP + self.height, LEFT + self.width
-        rows, columns = ticks(*self.y, 4, whole=y.whole), ticks(*self.x, 5, whole=x.whole)
+        rows, columns = ticks(*self.y, 6, whole=y.whole), ticks(*self.x, 6, whole=x.whole)
         across, down = self.px(np.array(columns, np.float64)).tolist(), self.py(np.array(rows, np.float64)).tolist()
         return tag(
             "g",

@@ -179,30 +179,16 @@ def _table(run: Run, metric: str) -> Html:
         lines.append(tag("tr", cells, class_=style or None))
     head = [_("client"), metric_name(metric), _("in round"), _("times counted"), *([_("examples")] if sizes else []), _("by round")]
     caption = plural("{count:,} client, the worst served first", "{count:,} clients, the worst served first", len(order))
+    columns = [tag("th", text, scope="col", class_="n" if place in (1, 2, 3) else None) for place, text in enumerate(head)]
+    parts = (tag("caption", caption, class_="unseen"), tag("thead", tag("tr", columns)), tag("tbody", lines))
+    find = _("find a client")
     return tag(
         "div",
         tag("h3", _("Each client"), class_="apart"),
         tag("p", caption + _("; the worst 10 % are marked."), _cut(len(order)), class_="soft"),
-        tag("input", type="search", data_filter="clients", placeholder=_("find a client"), aria_label=_("find a client"))
-        if len(order) > 20
-        else None,
-        tag(
-            "div",
-            tag(
-                "table",
-                tag("caption", caption, class_="unseen"),
-                tag(
-                    "thead",
-                    tag(
-                        "tr", [tag("th", text, scope="col", class_="n" if place in (1, 2, 3) else None) for place, text in enumerate(head)]
-                    ),
-                ),
-                tag("tbody", lines),
-                class_="sort",
-                id="clients",
-            ),
-            class_="clients",
-        ),
+        tag("input", type="search", data_filter="clients", placeholder=find, aria_label=find) if len(order) > 20 else None,
+        tag("div", tag("table", *parts, class_="sort", id="clients"), class_="clients"),
+        class_="fresh" if len(order) > ON_PAPER // 2 else None,
     )
 
 
@@ -223,7 +209,7 @@ def _spark(curve: Curve, span: tuple[float, float], limits: tuple[float, float])
     """A curve without axes, all of them on the same scale."""
     width, height = SPARK
     n = len(curve.rounds)
-    kept = np.unique(np.linspace(0, n - 1, min(n, SPARK_POINTS)).astype(np.int64))
+    kept = np.linspace(0, n - 1, min(n, SPARK_POINTS)).astype(np.int64)
     across = 3 + (curve.rounds[kept] - span[0]) / max(1.0, span[1] - span[0]) * (width - 6)
     share = np.clip((curve.values[kept] - limits[0]) / (limits[1] - limits[0]), 0, 1)
     points = list(zip(across.round(1).tolist(), (2 + (1 - share) * (height - 4)).round(1).tolist(), strict=True))

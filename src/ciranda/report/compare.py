@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from ciranda.i18n import _, plural
-from ciranda.report.charts import Area, Axis, Line, chart
+from ciranda.report.charts import WIDTH, Area, Axis, Line, chart
 from ciranda.report.curves import scaled, switched
-from ciranda.report.fairness import Fairness, fairness
+from ciranda.report.fairness import fairness
 from ciranda.report.html import Child, Html, document, table, tag
 from ciranda.report.page import footer, keys
 from ciranda.report.records import Curve, Floats, over_seeds, rises
 from ciranda.report.run import Run
-from ciranda.report.text import capital, group_name, measure, metric_name, number
+from ciranda.report.scale import padded, ticks
+from ciranda.report.text import capital, group_name, measure, metric_name, number, short
 
 COLOURS = 8
 _ASIDE = ("experiment.seed", "experiment.name")
@@ -128,26 +129,76 @@ def _fairness(ways: Sequence[Way]) -> Html | None:
     metric = metrics[0]
     if len(set(metrics)) > 1 or not all(len(run.records.latest(metric)[0]) for way in ways for run in way.runs):
         return None
-    rows: list[list[Child]] = []
+    each = [[fairness(run.records.latest(metric)[1], rising=rises(metric)) for run in way.runs] for way in ways]
+    names = ("mean", "std", "worst", "p10", "median", "p90", "best")
+    means = [{name: float(np.mean([getattr(one, name) for one in found])) for name in names} for found in each]
+    head = [
+        _("way"),
+        _("mean"),
+        _("standard deviation"),
+        _("worst 10 %"),
+        _("10th percentile"),
+        _("median"),
+        _("90th percentile"),
+        _("best 10 %"),
+    ]
+    rows = [[way.label, *(measure(metric, value) for value in found.values())] for way, found in zip(ways, means, strict=True)]
+    caption = _("Each client's latest {metric}, over the clients and then over the seeds", metric=metric_name(metric))
+    shown = table(head, rows, caption=caption, numeric=range(1, len(head)))
+    return tag(
+        "section",
+        tag("h2", _("Fairness")),
+        tag("div", _worst(ways, metric), _ranges(ways, means, metric), class_="pair"),
+        tag("div", shown, class_="scroll keep"),
+    )
+
+
+def _worst(ways: Sequence[Way], metric: str) -> Html:
     lines = []
     for place, way in enumerate(ways):
-        each = [fairness(run.records.latest(metric)[1], rising=rises(metric)) for run in way.runs]
-        rows.append([way.label, *(_over(each, name, metric) for name in ("mean", "std", "worst", "p10", "median", "p90", "best"))])
-        curve = way.runs[0].records.worst(metric)
-        if curve:
-            x, mean = _mean_curve([run.records.worst(metric) for run in way.runs])
-            lines.append(Line(_short(way.label), 1 + place % COLOURS, x, mean, dashed=place >= COLOURS))
-    head = [_("way"), _("mean"), _("deviation"), _("worst 10 %"), "p10", _("median"), "p90", _("best 10 %")]
-    caption = _("Each client's latest {metric}, over the clients", metric=metric_name(metric))
+        x, mean = _mean_curve([run.records.worst(metric) for run in way.runs])
+        lines.append(Line(_short(way.label), 1 + place % COLOURS, x, mean, dashed=place >= COLOURS))
     title = _("{metric} of the worst 10 %", metric=capital(metric_name(metric)))
     told = _("The mean over the worst tenth of the clients in each round.")
-    drawn = (
-        tag("figure", tag("h3", title), chart(title, told, Axis(_("round"), whole=True), Axis(metric_name(metric)), lines))
-        if lines
-        else None
+    return tag("figure", tag("h3", title), chart(title, told, Axis(_("round"), whole=True), Axis(metric_name(metric)), lines))
+
+
+def _ranges(ways: Sequence[Way], means: Sequence[Mapping[str, float]], metric: str) -> Html:
+    """A line for each way: the middle four fifths of the clients as a bar, the median and the mean of the worst tenth as dots."""
+    step, top, left, right = 30, 34, 150, 20
+    low, high = padded(min(min(found.values()) for found in ({**f, "std": f["mean"]} for f in means)), max(f["p90"] for f in means))
+    width, height = WIDTH - left - right, top + step * len(ways)
+
+    def at(value: float) -> str:
+        return f"{left + (value - low) / (high - low) * width:.1f}"
+
+    drawn = []
+    for place, (way, found) in enumerate(zip(ways, means, strict=True)):
+        middle, colour = top + step * (place + 0.5), 1 + place % COLOURS
+        ends = {"x1": at(found["p10"]), "x2": at(found["p90"]), "y1": middle, "y2": middle}
+        drawn += [
+            tag("text", _short(way.label), x=left - 10, y=middle + 4, class_=f"end n f{colour}"),
+            tag("line", **ends, class_=f"s{colour} range"),
+            tag("circle", cx=at(found["median"]), cy=middle, r=5, class_=f"f{colour} dot"),
+            tag("path", d=f"M{at(found['worst'])} {middle - 7}v14", class_="line s4"),
+        ]
+    marks = ticks(low, high, 6)
+    grid = [tag("line", x1=at(tick), x2=at(tick), y1=top - 4, y2=height) for tick in marks]
+    texts = [tag("text", short(tick), x=at(tick), y=height + 17, class_="m") for tick in marks]
+    title = _("How evenly the clients are served")
+    told = _("Bar: clients between the 10th and the 90th percentile; dot: the median client; upright line: mean of the worst 10 %.")
+    svg = tag(
+        "svg",
+        tag("title", title, id="tr"),
+        tag("desc", told, id="dr"),
+        tag("g", grid, texts, tag("text", metric_name(metric), x=left + width / 2, y=height + 36, class_="m name"), class_="grid"),
+        drawn,
+        class_="chart",
+        viewBox=f"0 0 {WIDTH} {height + 42}",
+        role="img",
+        aria_labelledby="tr dr",
     )
-    shown = table(head, rows, caption=caption, numeric=range(1, len(head)))
-    return tag("section", tag("h2", _("Fairness")), tag("div", drawn, tag("div", shown, class_="scroll keep"), class_="pair"))
+    return tag("figure", tag("h3", title), svg, tag("figcaption", told))
 
 
 def _mean_curve(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
@@ -155,10 +206,6 @@ def _mean_curve(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
     rounds = sorted(set.intersection(*(set(curve.rounds.tolist()) for curve in curves)))
     values = [curve.values[np.searchsorted(curve.rounds, rounds)] for curve in curves]
     return np.array(rounds, np.float64), np.mean(values, axis=0)
-
-
-def _over(each: Sequence[Fairness], name: str, metric: str) -> str:
-    return measure(metric, float(np.mean([getattr(one, name) for one in each])))
 
 
 def _settings(ways: Sequence[Way]) -> Html:

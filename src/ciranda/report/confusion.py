@@ -59,7 +59,9 @@ def confusion(run: Run) -> Html | None:
         "section",
         tag("h2", _("What is mistaken for what")),
         tag("p", text),
-        tag("div", tag("div", shown, class_="scroll keep"), tag("div", _scores(classes, labels, names), class_="scroll"), class_="pair"),
+        tag(
+            "div", tag("div", shown, class_="scroll keep"), tag("div", _scores(classes, labels, names), class_="scroll tall"), class_="pair"
+        ),
     )
 
 

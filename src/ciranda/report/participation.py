@@ -63,12 +63,13 @@ def _picture(run: Run, missed: bool, text: str) -> Html:
     labelled = [place * max(1, -(-names // 30)) for place in range(min(names, 30)) if place * max(1, -(-names // 30)) < names]
     columns = ticks(float(records.rounds[0]), float(records.rounds[-1]), 12, whole=True)
     at = np.searchsorted(records.rounds, columns)
+    sharp = "cells" if names <= high and rounds <= width else "cells fine"
     svg = tag(
         "svg",
         tag("title", _("Who took part when"), id="tp"),
         tag("desc", text, id="dp"),
         tag("rect", x=LEFT, y=0, width=width, height=high, class_="ground"),
-        tag("image", href=uri, x=LEFT, y=0, width=width, height=high, preserveAspectRatio="none", class_="cells"),
+        tag("image", href=uri, x=LEFT, y=0, width=width, height=high, preserveAspectRatio="none", class_=sharp),
         tag(
             "g",
             [tag("text", records.names[line], x=LEFT - 7, y=f"{(line + 0.5) / names * high + 4:.1f}", class_="n") for line in labelled],

@@ -165,11 +165,10 @@ class Records:
         points = self.values.get(metric)
         if points is None:
             return np.zeros(0, np.int64), []
-        order = np.lexsort((points.value, points.row))
-        at, starts = np.unique(points.row[order], return_index=True)
-        columns = np.split(points.value[order], starts[1:])
+        starts = np.flatnonzero(np.diff(points.row, prepend=-1))  # the points stand in the order of the rows
+        columns = np.split(points.value, starts[1:])
         kept = [place for place, column in enumerate(columns) if len(column) > 1]
-        return at[kept], [columns[place] for place in kept]
+        return points.row[starts[kept]], [np.sort(columns[place]) for place in kept]
 
 
 def over_seeds(runs: Sequence[Records], group: str, metric: str, axis: str) -> tuple[Floats, Floats, Floats]:
