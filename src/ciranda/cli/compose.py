@@ -5,24 +5,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ciranda import __version__
 from ciranda.cli.dealing import population_of
 from ciranda.cli.folder import RUN, RunFolder
-from ciranda.cli.result import Result, best_round, make_result, model_card
+from ciranda.cli.result import Result
+from ciranda.cli.session import OnEvent, Session, begin, stops
 from ciranda.cli.tables import csv_task
-from ciranda.core.codec import decode, encode
+from ciranda.core.codec import decode
 from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
 from ciranda.core.params import Signature
 from ciranda.core.population import Population, name_of
@@ -38,19 +33,14 @@ from ciranda.experiment.names import nearest
 from ciranda.experiment.schema import Experiment
 from ciranda.protocol.messages import CloseRule, ResumeAsked
 from ciranda.protocol.plan import Plan
-from ciranda.protocol.state import State
 from ciranda.runtimes.host import Host
 from ciranda.runtimes.local.pool import make_pool
 from ciranda.runtimes.local.wire import LocalWire
 from ciranda.runtimes.local.worker import Setup
-from ciranda.store.base import Store
 from ciranda.store.client_states import ClientStates
-from ciranda.store.files import make_folder
-from ciranda.tasks.recipe import prepare_worker, probe, recipe
+from ciranda.tasks.recipe import prepare_worker, probe
 from ciranda.tasks.registry import TASKS
 from ciranda.tasks.user import is_user_task, load_task
-
-OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -107,19 +97,20 @@ def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
         strategy=strategy,
         settings=strategy.client_settings(experiment.client.settings()),
         chain=Chain((Clip(norm),) if norm is not None else ()),
-        plan=_plan(experiment, draw),
+        plan=plan_of(experiment, draw),
         draw=draw,
         cohort=experiment.cohort(population.size),
     )
 
 
-def _plan(experiment: Experiment, draw: Draw) -> Plan:
+def plan_of(experiment: Experiment, draw: Draw, name: Callable[[int], str] = name_of) -> Plan:
+    """The coordinator's constants; `name` turns a rank in the roster into a client's logical name."""
     rounds, evaluate = experiment.rounds, experiment.evaluate
     return Plan(
         run=RUN,
         num_rounds=rounds.num_rounds,
-        select=random_selection(draw.at("train"), rounds.fraction_train, rounds.min_train_clients, name=name_of),
-        select_evaluate=random_selection(draw.at("evaluate"), evaluate.fraction_evaluate, 1, name=name_of),
+        select=random_selection(draw.at("train"), rounds.fraction_train, rounds.min_train_clients, name=name),
+        select_evaluate=random_selection(draw.at("evaluate"), evaluate.fraction_evaluate, 1, name=name),
         train=rounds.close_rule(),
         evaluate=CloseRule(deadline_s=rounds.deadline_s, too_few="skip"),
         evaluate_where=evaluate.where,
@@ -184,7 +175,7 @@ def run(
     if folder.experiment.exists():
         raise StoreError("{out} holds a run already.", hint="Choose another --out, or go on with: ciranda resume {out}", out=out)
     assembly = _until(assemble(experiment, task), until)
-    _begin(folder, assembly)
+    begin(folder, assembly)
     return _work(folder, assembly, workers, on_event, resuming=False)
 
 
@@ -237,25 +228,15 @@ def replay(
     folder = RunFolder(out)
     if folder.experiment.exists():
         raise StoreError("{out} holds a run already.", hint="Choose another --out for the replay.", out=out)
-    _begin(folder, assembly)
+    begin(folder, assembly)
     return _work(folder, replace(assembly, plan=plan), workers, on_event, resuming=False)
-
-
-def _begin(folder: RunFolder, assembly: Assembly) -> None:
-    """Write what is known before the first round: the partition first, the experiment last, which makes the folder a run's."""
-    make_folder(folder.path)
-    manifest = assembly.population.partition.manifest(assembly.population.data.train.y)
-    folder.write(folder.manifest, json.dumps(manifest, indent=1) + "\n")
-    if (record := assembly.population.data.record) is not None:
-        folder.write(folder.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    folder.write(folder.experiment, dump(assembly.experiment))
 
 
 def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: OnEvent, *, resuming: bool) -> Result:
     """The run itself: pool, wire, host, and the result they leave."""
     store = folder.open_store()
     rows = folder.rewrite_metrics(store)
-    session = _Session(folder, store, assembly, on_event, rows)
+    session = Session(folder, store, assembly, on_event, rows)
     model = assembly.initial()
     signature = Signature.of(model)
     states = ClientStates(folder.clients, deferred=True)
@@ -276,7 +257,7 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
         }
     )
     try:
-        with _stops(wire):
+        with stops(wire.request_stop):
             probes = pool.start()
             if resuming and store.read(RUN)[0]:
                 host.recover(ResumeAsked("resume"))
@@ -291,47 +272,6 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
         wire.close()
         store.close()
     return session.finish(state, host.model, state.reason, probes)
-
-
-class _Session:
-    """What a run tells while it goes on, and the files that it leaves."""
-
-    def __init__(self, folder: RunFolder, store: Store, assembly: Assembly, on_event: OnEvent, rows: list[dict[str, Any]]) -> None:
-        self._folder, self._store, self._assembly, self._on_event, self._rows = folder, store, assembly, on_event, rows
-
-    def row(self, row: Mapping[str, Any], blob: str) -> None:
-        """A round is stored: write its line, name its checkpoint, tell it on."""
-        self._rows.append(dict(row))
-        self._folder.append_metrics(row)
-        self._folder.checkpoint(row["round"], self._store, blob, best_round(self._rows, self._assembly.plan.stop))
-        self._on_event(row)
-
-    def progress(self, round: int, kind: str, done: int, asked: int) -> None:
-        self._on_event({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked})
-
-    def finish(self, state: State, model: Arrays | None, reason: str, probes: list[str]) -> Result:
-        """Write the result; the model too when the run came to an end of its own."""
-        result = make_result(
-            state,
-            self._rows,
-            reason,
-            probes,
-            self._assembly.experiment,
-            {**_versions(), **recipe(self._assembly.task)},
-            str(self._folder.path),
-            failed=model is None,
-            survey=(self._assembly.population.data.record or {}).get("survey", {}),
-        )
-        if model is not None:
-            self._folder.write(self._folder.model, encode(model, {"model_sha256": result.model_sha256, "format": "pt"}))
-            self._folder.write(self._folder.card, model_card(result, self._assembly.experiment))
-        self._folder.write(self._folder.result, result.text())
-        self._on_event({"event": "finish", **result.as_json()})
-        return result
-
-
-def _versions() -> dict[str, str]:
-    return {"ciranda": __version__, "python": platform.python_version(), "system": platform.system()}
 
 
 def _setup(assembly: Assembly, states: ClientStates) -> Setup:
@@ -354,24 +294,3 @@ def _workers(asked: int | None, assembly: Assembly) -> int:
         raise ExperimentError("--workers must be at least 1, not {asked}.", asked=asked)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(asked or cores, max(1, assembly.cohort))
-
-
-@contextmanager
-def _stops(wire: LocalWire) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop that leaves a whole result; a second Ctrl-C ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-        wire.request_stop("ctrl-c" if number == signal.SIGINT else "sigterm")
-
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
