@@ -70,6 +70,8 @@ def test_a_whole_round_in_commands() -> None:
             "skipped": False,
             "roster": 3,
             "epoch": 0,
+            "candidates": [],
+            "unheard": {},
             "accepted": [["ana", "d-ana"], ["bia", "d-bia"], ["caio", "d-caio"]],
             "failed": {},
             "refused": {},

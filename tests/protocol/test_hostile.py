@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from ciranda.protocol.messages import (
     Recovered,
     Replied,
 )
-from ciranda.protocol.plan import Plan
+from ciranda.protocol.plan import Plan, Shortlist
 from ciranda.protocol.state import State
 from ciranda.testing.scheduler import World
 
@@ -37,14 +37,24 @@ def select(round: int, attempt: int, roster: int) -> list[str]:
     return random.Random(f"{round}.{attempt}").sample(population, min(len(population), 3))
 
 
-def any_plan(pick: random.Random) -> Plan:
+def shortlist(round: int, attempt: int, roster: int) -> list[str]:
+    population = NAMES[:roster]
+    return random.Random(f"list {round}.{attempt}").sample(population, min(len(population), 4))
+
+
+def highest(round: int, attempt: int, roster: int, losses: Mapping[str, float]) -> list[str]:
+    return sorted(losses, key=lambda name: -losses[name])[:3]
+
+
+def any_plan(pick: random.Random, by_loss: bool = False) -> Plan:
     def rule() -> CloseRule:
         kind: Any = pick.choice(["all", "all-or-deadline", "first"])
         too_few: Any = pick.choice(["extend", "retry", "skip"])
         return CloseRule(kind, 10.0, pick.choice([1, 2]), 2, too_few, MANY)
 
     where: Any = pick.choice(["server", "clients", "both", "none"])
-    return Plan("run", ROUNDS, select, select, rule(), rule(), where, pick.choice([1, 2, 3]))
+    every = pick.choice([1, 2, 3])
+    return Plan("run", ROUNDS, select, select, rule(), rule(), where, every, shortlist=Shortlist(shortlist, highest) if by_loss else None)
 
 
 def live_through(world: World, turns: int) -> None:
@@ -71,12 +81,19 @@ def test_seeded_trouble(block: int) -> None:
         live_through(World(any_plan(pick), NAMES, pick.randrange, smallest=3), pick.randrange(600))
 
 
+@pytest.mark.parametrize("block", range(10))
+def test_seeded_trouble_with_selection_by_loss(block: int) -> None:
+    for seed in range(5000 + block * 20, 5000 + block * 20 + 20):
+        pick = random.Random(seed)
+        live_through(World(any_plan(pick, by_loss=True), NAMES, pick.randrange, smallest=3), pick.randrange(600))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(5))
 def test_long_trouble(block: int) -> None:
     for seed in range(10_000 + block * 10, 10_000 + block * 10 + 10):
         pick = random.Random(seed)
-        live_through(World(any_plan(pick), NAMES, pick.randrange, smallest=3), 2000)
+        live_through(World(any_plan(pick, by_loss=seed % 2 == 1), NAMES, pick.randrange, smallest=3), 2000)
 
 
 @settings(max_examples=60)
@@ -118,14 +135,19 @@ def history(world: World) -> list[tuple[Any, ...]]:
     """What must not depend on crashes: not how often a reply had to be repeated."""
     world.be_fair()
     rows = world.ledger.rows.values()
-    return [(row["round"], row["attempt"], row["version"], row["model"], row["previous"], row["accepted"], row["metrics"]) for row in rows]
+    return [
+        (row["round"], row["attempt"], row["version"], row["model"], row["previous"], row["candidates"], row["accepted"], row["metrics"])
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize("where", ["none", "both"])
 @pytest.mark.parametrize("kind", ["all-or-deadline", "first"])
-def test_a_crash_at_any_persisted_step_leads_to_the_same_history(where: Any, kind: Any) -> None:
+@pytest.mark.parametrize("by_loss", [False, True])
+def test_a_crash_at_any_persisted_step_leads_to_the_same_history(where: Any, kind: Any, by_loss: bool) -> None:
     # first = 3 of 3, so that who comes first does not matter.
-    plan = Plan("run", 2, select, select, CloseRule(kind, first=3), CloseRule(), where)
+    chosen = Shortlist(shortlist, highest) if by_loss else None
+    plan = Plan("run", 2, select, select, CloseRule(kind, first=3), CloseRule(), where, shortlist=chosen)
     unbroken = Line(plan, None)
     expected = history(unbroken)
     assert len(expected) == 2

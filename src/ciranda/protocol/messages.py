@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 PhaseKind = Literal["probe", "candidates", "train", "evaluate", "advertise-keys", "share-keys", "unmask", "custom"]
 EVALUATOR = "@evaluator"
+LOSS = "candidate_loss"
+"""The metric of each client in the Closed of a phase "candidates": the mean loss of the round's model on its training examples."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class DeadlinePassed:
 
 @dataclass(frozen=True)
 class Closed:
-    """The runtime carried a Close out. `model` is the new model's digest (train), or "" (evaluate).
+    """The runtime carried a Close out. `model` is the new model's digest (train), or "" (candidates, evaluate).
 
     metrics: group -> metric -> value ("train", "server", "clients", "privacy"); clients: name -> metric -> value.
     """

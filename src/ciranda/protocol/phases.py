@@ -10,9 +10,10 @@ from ciranda.protocol.messages import Arm, Cancel, Close, Disarm, Instruct, Phas
 from ciranda.protocol.state import Cohort, Phase
 
 
-def open_phase(draft: Draft, kind: PhaseKind, index: int, names: Sequence[str]) -> None:
+def open_phase(draft: Draft, kind: PhaseKind, names: Sequence[str]) -> None:
     """Instruct everybody and arm the deadline."""
-    draft.open(Phase(phase_id(draft.state.round, draft.state.attempt, index, kind), kind, draft.state.model, Cohort.of(names)))
+    id = phase_id(draft.state.round, draft.state.attempt, draft.plan.place(kind), kind)
+    draft.open(Phase(id, kind, draft.state.model, Cohort.of(names)))
     ask(draft)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ciranda.core.errors import ExperimentError
-from ciranda.protocol.messages import EVALUATOR, CloseRule
+from ciranda.protocol.messages import EVALUATOR, CloseRule, PhaseKind
 
 Select = Callable[[int, int, int], Sequence[str]]
+Choose = Callable[[int, int, int, Mapping[str, float]], Sequence[str]]
 Where = Literal["server", "clients", "both", "none"]
 
 
@@ -35,10 +36,23 @@ class StopRule:
 
 
 @dataclass(frozen=True)
+class Shortlist:
+    """Selection by loss: the clients that are asked for it before a round's training, and who of them trains.
+
+    `candidates` is a pure function as `Plan.select` is, `choose` one of (round, attempt, roster size, losses): name -> loss of the round's
+    model, for the candidates that answered with a finite number.
+    """
+
+    candidates: Select
+    choose: Choose
+
+
+@dataclass(frozen=True)
 class Plan:
     """The coordinator's constants. `select` and `select_evaluate` are pure functions of (round, attempt, roster size), where
     attempt counts the tries since the round was begun or reopened: a round that was stopped is taken up with the same cohort.
 
+    shortlist: if given, every attempt begins with a phase "candidates", and its cohort comes from there instead of from `select`.
     evaluate_every: a version is evaluated in every so many-th round, and in the last one in any case.
     Raises ExperimentError for values with which no run could go on.
     """
@@ -52,6 +66,7 @@ class Plan:
     evaluate_where: Where
     evaluate_every: int = 1
     stop: StopRule = StopRule()
+    shortlist: Shortlist | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.run), "run", self.run, "a name")
@@ -76,7 +91,14 @@ class Plan:
 
     def rule(self, kind: str) -> CloseRule:
         """The close rule of phases of this kind."""
+        if kind == "candidates" and self.train.kind == "first":
+            # So many replies are wanted of the cohort; it is chosen better the more candidates are heard.
+            return replace(self.train, kind="all-or-deadline")
         return self.evaluate if kind == "evaluate" else self.train
+
+    def place(self, kind: PhaseKind) -> int:
+        """The place of phases of this kind in a round, from 0."""
+        return {"candidates": 0, "train": 0, "evaluate": 1}[kind] + (self.shortlist is not None and kind != "candidates")
 
 
 def _check_rule(where: str, rule: CloseRule) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ciranda.protocol.draft import REASON_LIMIT, Draft
-from ciranda.protocol.messages import Acknowledge, Closed, DeadlinePassed, Failed, Refuse, Replied, phase_id
+from ciranda.protocol.messages import Acknowledge, Closed, DeadlinePassed, Failed, PhaseKind, Refuse, Replied, phase_id
 from ciranda.protocol.phases import close_phase, instruct
-from ciranda.protocol.rounds import commit, evaluated, too_few
-from ciranda.protocol.state import Phase
+from ciranda.protocol.rounds import choose, commit, current, evaluated, too_few
+from ciranda.protocol.state import Pairs, Phase
 
 
 def replied(draft: Draft, event: Replied) -> None:
@@ -82,6 +82,8 @@ def closed(draft: Draft, event: Closed) -> None:
         return
     if phase.kind == "evaluate":
         evaluated(draft, phase, event)
+    elif phase.kind == "candidates":
+        choose(draft, phase, event)
     else:
         commit(draft, phase, event)
 
@@ -110,9 +112,10 @@ def _awaited(phase: Phase, name: str) -> bool:
 
 def _stray(draft: Draft, event: Replied) -> None:
     """A reply to some other phase than the one in progress."""
-    state = draft.state
-    trained = phase_id(state.round, state.attempt, 0, "train")
-    if state.tally is not None and event.phase == trained and (event.name, event.digest) in state.tally.accepted and not event.refused:
+    state, done = draft.state, current(draft.state)
+    closed: tuple[tuple[PhaseKind, Pairs], ...] = (("train", done.accepted), ("candidates", done.candidates))
+    counted = {phase_id(state.round, state.attempt, draft.plan.place(kind), kind): pairs for kind, pairs in closed}
+    if (event.name, event.digest) in counted.get(event.phase, ()) and not event.refused:
         _acknowledge(draft, event, duplicate=True)
     else:
         _refuse(draft, event, "late" if event.phase.startswith(f"{state.round}.") else "wrong-round")

@@ -1,4 +1,4 @@
-"""The course of a round: train, commit, evaluate, record, and what comes next.
+"""The course of a round: ask candidates where there is a shortlist, train, commit, evaluate, record, and what comes next.
 
 Each function is one step of it and names its successor in `draft.then`.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, nan
 from typing import Literal
 
 from ciranda.protocol.draft import Draft
-from ciranda.protocol.messages import Closed, Finish, Publish, Record
+from ciranda.protocol.messages import LOSS, Closed, Finish, PhaseKind, Publish, Record
 from ciranda.protocol.phases import close_phase, extend, open_phase, release
 from ciranda.protocol.plan import Select
 from ciranda.protocol.state import Phase, State, Tally, row
@@ -29,14 +29,40 @@ def begin_round(draft: Draft) -> None:
 
 
 def begin_attempt(draft: Draft) -> None:
-    """Draw a cohort and have it train."""
-    names = _draw(draft, draft.plan.select)
-    if names is None:
-        return
-    if not names:
+    """Draw a cohort and have it train; with a shortlist, draw that and ask it for its losses first."""
+    heard, shortlist = draft.state.heard, draft.plan.shortlist
+    if heard is not None:
+        for name, _ in heard.candidates:
+            draft.count_refusal(name, "abandoned")
+        draft.set(heard=replace(heard, candidates=(), unheard={}))
+    if shortlist is None:
+        _open(draft, "train", draft.plan.select)
+    else:
+        _open(draft, "candidates", shortlist.candidates)
+
+
+def choose(draft: Draft, phase: Phase, event: Closed) -> None:
+    """Take the candidates' losses in, and have the cohort that follows from them train."""
+    state, shortlist = draft.state, draft.plan.shortlist
+    tally = replace(add(begun(state), event), candidates=phase.accepted(), unheard=phase.without_reply())
+    draft.set(phase=None, heard=tally, progress=_spend(state.progress, event))
+    if state.stopping:
+        halt(draft, "aborted", f"stop-asked:{state.stopping}")
+    elif shortlist is None:
+        # The plan was changed while the candidates were being asked.
+        draft.then = begin_attempt
+    else:
+        values = {name: event.clients.get(name, {}).get(LOSS, nan) for name, _ in phase.accepted()}
+        losses = {name: value for name, value in values.items() if isfinite(value)}
+        _open(draft, "train", lambda round, tries, roster: shortlist.choose(round, tries, roster, losses))
+
+
+def _open(draft: Draft, kind: PhaseKind, select: Select) -> None:
+    names = _draw(draft, select)
+    if names:
+        open_phase(draft, kind, names)
+    elif names is not None:
         halt(draft, "error", f"no client was selected for round {draft.state.round}")
-        return
-    open_phase(draft, "train", 0, names)
 
 
 def too_few(draft: Draft, phase: Phase) -> None:
@@ -49,7 +75,9 @@ def too_few(draft: Draft, phase: Phase) -> None:
     elif rule.too_few == "skip":
         failed = phase.without_reply() | dict.fromkeys(phase.replies, "abandoned")
         abandon(draft, phase)
-        draft.set(tally=Tally(True, draft.state.model, failed=failed))
+        tally = replace(begun(draft.state), skipped=True)
+        tally = replace(tally, unheard=failed) if phase.kind == "candidates" else replace(tally, failed=failed)
+        draft.set(tally=tally, heard=None)
         draft.then = evaluate
     elif rule.too_few == "abort" or draft.state.tries >= rule.max_attempts:
         halt(draft, "aborted", "too-few-replies")
@@ -73,9 +101,8 @@ def commit(draft: Draft, phase: Phase, event: Closed) -> None:
         halt(draft, "error", f"closing {phase.id} gave no model")
         return
     state = draft.state
-    failed = phase.without_reply()
-    tally = add(Tally(False, state.model, phase.accepted(), failed), event)
-    draft.set(phase=None, tally=tally, version=state.version + 1, model=event.model, progress=_spend(state.progress, event))
+    tally = add(replace(begun(state), accepted=phase.accepted(), failed=phase.without_reply()), event)
+    draft.set(phase=None, heard=None, tally=tally, version=state.version + 1, model=event.model, progress=_spend(state.progress, event))
     draft.keep(Publish(draft.id(draft.round_scope(), "publish"), draft.state.version, event.model))
     draft.then = record if state.stopping else evaluate
 
@@ -92,7 +119,7 @@ def evaluate(draft: Draft) -> None:
         draft.then = None
     elif names:
         draft.then = None
-        open_phase(draft, "evaluate", 1, names)
+        open_phase(draft, "evaluate", names)
 
 
 def evaluated(draft: Draft, phase: Phase, event: Closed) -> None:
@@ -142,7 +169,7 @@ def write_row(draft: Draft) -> Tally:
     refused = {name: why for name, why in draft.state.refused.items() if why != "abandoned" or name not in accepted}
     draft.set(refused=refused)
     draft.keep(Record(draft.id(draft.round_scope(), "record"), row(draft.state, tally)))
-    draft.set(tally=None, completed=draft.state.round, refused={}, refusals={})
+    draft.set(tally=None, heard=None, completed=draft.state.round, refused={}, refusals={})
     return tally
 
 
@@ -160,7 +187,12 @@ def add(tally: Tally, event: Closed) -> Tally:
 
 def current(state: State) -> Tally:
     """The tally of the round in progress."""
-    return state.tally or Tally(False, state.model)
+    return state.tally or begun(state)
+
+
+def begun(state: State) -> Tally:
+    """The tally of the round before its training closed."""
+    return state.heard or Tally(False, state.model)
 
 
 def _too_few_evaluations(draft: Draft, phase: Phase, *, abort: bool) -> None:

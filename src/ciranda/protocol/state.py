@@ -70,10 +70,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a round has come to since its training closed; becomes the round's row. All values are JSON."""
+    """What a round has come to; becomes the round's row. All values are JSON.
+
+    candidates, unheard: those whose loss the cohort was chosen by, and why the others' was not heard.
+    """
 
     skipped: bool
     previous: str
+    candidates: Pairs = ()
+    unheard: Mapping[str, str] = field(default_factory=dict)
     accepted: Pairs = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     evaluated: Pairs = ()
@@ -91,6 +96,7 @@ class State:
 
     round is the one in progress or last begun, `completed` the number of rounds recorded; attempt counts the tries of this round
     over the whole run, tries those since it was begun or reopened. roster and epoch hold for this round, next_* from the next on.
+    heard is what the round has come to before its training closed, tally since then.
     evaluated is the last version that was evaluated (-1: none). refused (name -> last reason) and refusals (reason -> count) are those of
     the round in progress. outbox: Publish, Record and Finish since the last but one Record, to be carried out again after a crash.
     """
@@ -115,6 +121,7 @@ class State:
     pausing: bool = False
     stopping: str = ""
     phase: Phase | None = None
+    heard: Tally | None = None
     tally: Tally | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     refusals: Mapping[str, int] = field(default_factory=dict)
@@ -147,6 +154,8 @@ def row(state: State, tally: Tally) -> dict[str, Any]:
         "skipped": tally.skipped,
         "roster": state.roster,
         "epoch": state.epoch,
+        "candidates": [list(pair) for pair in tally.candidates],
+        "unheard": dict(tally.unheard),
         "accepted": [list(pair) for pair in tally.accepted],
         "failed": dict(tally.failed),
         "refused": dict(state.refused),

@@ -190,7 +190,7 @@ class Ledger:
         names = [name for name, _ in accepted]
         assert len(set(names)) == len(names)
         assert not set(names) & set(row["failed"])
-        counted = len(accepted) + len(row["evaluated"]) + row["refusals"].get("abandoned", 0)
+        counted = len(accepted) + len(row["candidates"]) + len(row["evaluated"]) + row["refusals"].get("abandoned", 0)
         assert counted == self.stored.get(round, 0), f"round {round}: {self.stored.get(round, 0)} replies stored, {counted} accounted for"
 
     def finished(self, state: State) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from ciranda.protocol import coordinator, participant
 from ciranda.protocol.messages import (
     EVALUATOR,
+    LOSS,
     Acknowledge,
     Arm,
     Cancel,
@@ -159,7 +160,10 @@ class World:
         model = self.ledger.close(close) if close.kind == "train" else ""
         seconds, replies = 0.5, len(close.accepted)
         metrics = {"server": {"accuracy": 0.5}} if close.kind == "evaluate" else {"train": {"loss": 1.0 / replies}}
-        self.feed(Closed(close.phase, model, metrics, bytes_up=replies, bytes_down=replies, seconds=seconds))
+        clients = {}
+        if close.kind == "candidates":
+            clients = {name: {LOSS: int(digest(name, close.model)[:4], 16) / 100} for name, _ in close.accepted}
+        self.feed(Closed(close.phase, model, metrics, clients, replies, replies, seconds))
 
     def _tell_record(self, name: str, round: int) -> None:
         row = self.ledger.rows.get(round)
