@@ -25,7 +25,7 @@ from ciranda.cli.study.measured import Measured, choose_metric, read_runs
 from ciranda.cli.study.names import CENTRALISED, FEDERATED, LOCAL, method_name
 from ciranda.cli.study.show import Progress
 from ciranda.cli.study.table import Shown, Table
-from ciranda.cli.study.trial import ask, changed, ensure
+from ciranda.cli.study.trial import Shared, ask, changed, ensure
 from ciranda.core.errors import CirandaError, ExperimentError
 from ciranda.core.paired import LEVEL, Paired, holm, mean_std, paired
 from ciranda.core.task import Task
@@ -173,7 +173,7 @@ def baseline(
     chosen = list(dict.fromkeys(seeds or _following(experiment.experiment.seed)))
     if experiment.evaluate.where == "none":
         raise ExperimentError("evaluate.where = 'none': nothing would be compared.", hint="Set evaluate.where to server, clients or both.")
-    assembly = compose.assemble(experiment, task)
+    assembly = compose.assemble(experiment, Shared.of(task if task is not None else compose.task_of(experiment)))
     passes = passes_of(experiment, assembly.population.size)
     shown = progress or Progress(sys.stdout, quiet=True)
     with alone_in(out):

@@ -54,14 +54,14 @@ class Table:
             for row in table
         ]
         rule = "  ".join("-" * width for width in widths)
-        return "\n".join([lines[0], rule, *lines[1:], *self._below()]) + "\n"
+        return "\n".join([lines[0], rule, *lines[1:], *([""] if self.notes else []), *self.notes]) + "\n"
 
     def markdown(self) -> str:
         def line(cells: Sequence[str]) -> str:
             return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
         rule = "|" + "|".join("---" if not place else "--:" for place in range(len(self.head))) + "|"
-        return "\n".join([line(self.head), rule, *map(line, self.rows), *self._below()]) + "\n"
+        return "\n".join([line(self.head), rule, *map(line, self.rows), *(line for note in self.notes for line in ("", note))]) + "\n"
 
     def latex(self) -> str:
         """A tabular for the package booktabs."""
@@ -91,9 +91,6 @@ class Table:
 
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"<table><thead>{line(self.head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in self.rows)}</tbody></table>{notes}"
-
-    def _below(self) -> list[str]:
-        return [line for note in self.notes for line in ("", note)]
 
 
 class Shown:

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ciranda.cli import compose
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.result import Result, read_result
 from ciranda.cli.study.jobs import Tell
 from ciranda.core.errors import StoreError
-from ciranda.core.task import Task
+from ciranda.core.task import FederatedData, Task
 from ciranda.experiment.explain import Origin
 from ciranda.experiment.load import check
 from ciranda.experiment.schema import Experiment
 from ciranda.store.files import make_folder, write_whole
+
+
+class Shared:
+    """A task whose data is read once, for all the runs that are begun from this process; in everything else the task itself."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._data: FederatedData | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Task:
+        return cast("Task", cls(task))
+
+    def data(self) -> FederatedData:
+        if self._data is None:
+            self._data = self._task.data()
+        return self._data
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for while it is unpickled, before there is a task to ask
+            raise AttributeError(name)
+        return getattr(self._task, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_task": self._task, "_data": None}  # a process that does not share our memory reads its own
 
 
 def ensure(experiment: Experiment, folder: Path, *, workers: int, tell: Tell, task: Task | None = None, until: int | None = None) -> Result:
