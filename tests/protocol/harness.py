@@ -19,7 +19,7 @@ from ciranda.protocol.messages import (
     Replied,
     Started,
 )
-from ciranda.protocol.plan import Plan, StopRule
+from ciranda.protocol.plan import Plan, Shortlist, StopRule
 from ciranda.protocol.state import State
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ def make_plan(
     every: int = 1,
     stop: StopRule | None = None,
     evaluators: Sequence[str] = (),
+    shortlist: Shortlist | None = None,
 ) -> Plan:
     """A plan that asks everybody in every round."""
     return Plan(
@@ -48,6 +49,7 @@ def make_plan(
         where,
         every,
         stop or StopRule(),
+        shortlist,
     )
 
 
