@@ -15,7 +15,7 @@ import pytest
 
 from ciranda.cli import compose
 from ciranda.cli.folder import RunFolder
-from ciranda.cli.result import Result, read_result
+from ciranda.cli.result import read_result
 from ciranda.experiment.load import resolve
 from ciranda.experiment.schema import Experiment
 from ciranda.store.base import Store
@@ -28,21 +28,18 @@ _LONGER = tuple(f"--set={each}" for each in LONGER)
 RANDOM_MOMENTS = 20
 
 
-def experiment() -> Experiment:
-    return resolve("digits", SETTINGS)
+STRATEGIES = ("fedavg", "scaffold")  # without and with a state on every client
+
+
+def experiment(strategy: str) -> Experiment:
+    return resolve("digits", (*SETTINGS, f"strategy.name={strategy}"))
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in RunFolder(folder).rows()]
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, list[dict[str, Any]]]:
-    folder = tmp_path_factory.mktemp("unbroken") / "run"
-    return compose.run(experiment(), folder, workers=1), rows_of(folder)
-
-
-def writes_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def writes_of_a_run(strategy: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the store's writes in an unbroken run."""
     stores: list[FaultyStore] = []
 
@@ -52,16 +49,17 @@ def writes_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     real = RunFolder.open_store
     monkeypatch.setattr(RunFolder, "open_store", open_store)
-    compose.run(experiment(), folder, workers=1)
+    compose.run(experiment(strategy), folder, workers=1)
     monkeypatch.undo()
     return stores[0].calls
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_write_of_the_store_loses_nothing(
-    tmp_path: Path, unbroken: tuple[Result, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = writes_of_a_run(tmp_path / "counted", monkeypatch)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_kill_at_every_write_of_the_store_loses_nothing(strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken = compose.run(experiment(strategy), tmp_path / "unbroken", workers=1)
+    rows = rows_of(tmp_path / "unbroken")
+    calls = writes_of_a_run(strategy, tmp_path / "counted", monkeypatch)
     assert calls.count("swap") >= 5  # the start, and the end of every round
     real = RunFolder.open_store
     for number, call in enumerate(calls, 1):
@@ -71,30 +69,31 @@ def test_a_kill_at_every_write_of_the_store_loses_nothing(
 
             def work(report: object, folder: Path = folder, fault: Fault = fault) -> None:
                 RunFolder.open_store = lambda self: FaultyStore(real(self), fault, counted=WRITES)  # type: ignore[method-assign]
-                compose.run(experiment(), folder, workers=1)
+                compose.run(experiment(strategy), folder, workers=1)
 
             child = Child(work)
             list(child.reports())
             assert child.join() == -signal.SIGKILL, f"write {number} ({call}) was never reached"
             print(f"killed {when} write {number} ({call})")
             resumed = compose.resume(folder, workers=1)
-            assert resumed.model_sha256 == unbroken[0].model_sha256, f"killed {when} write {number} ({call})"
-            assert rows_of(folder) == unbroken[1], f"killed {when} write {number} ({call})"
+            assert resumed.model_sha256 == unbroken.model_sha256, f"killed {when} write {number} ({call})"
+            assert rows_of(folder) == rows, f"killed {when} write {number} ({call})"
 
 
 @pytest.mark.slow
-def test_a_kill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_kill_at_random_moments_loses_nothing(strategy: str, tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4))
     print(f"moments drawn with seed {seed}")
     moments = random.Random(seed)
     started = time.perf_counter()
-    finish(tmp_path / "unbroken")
+    finish(tmp_path / "unbroken", strategy)
     whole = time.perf_counter() - started
     model, rows = model_of(tmp_path / "unbroken"), rows_of(tmp_path / "unbroken")
     for number in range(RANDOM_MOMENTS):
         folder = tmp_path / str(number)
         moment = moments.uniform(0, whole)
-        process = subprocess.Popen(command("run", "digits", "--out", folder, *_LONGER), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command(*begin(folder, strategy)), stdout=subprocess.DEVNULL)
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
@@ -102,7 +101,7 @@ def test_a_kill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
             process.wait()
         done = len(RunFolder(folder).rows()) if RunFolder(folder).metrics.exists() else 0
         print(f"killed after {moment:.3f} s, with {done} rounds written")
-        finish(folder)
+        finish(folder, strategy)
         assert model_of(folder) == model, f"seed {seed}, moment {number}"
         assert rows_of(folder) == rows, f"seed {seed}, moment {number}"
 
@@ -111,10 +110,14 @@ def model_of(folder: Path) -> str:
     return read_result(RunFolder(folder).result).model_sha256
 
 
-def finish(folder: Path) -> None:
+def begin(folder: Path, strategy: str) -> tuple[object, ...]:
+    return ("run", "digits", "--out", folder, f"--set=strategy.name={strategy}", *_LONGER)
+
+
+def finish(folder: Path, strategy: str) -> None:
     """Resume the run, or begin it where the kill came before there was one."""
     begun = RunFolder(folder).experiment.exists()
-    arguments = ("resume", folder) if begun else ("run", "digits", "--out", folder, *_LONGER)
+    arguments = ("resume", folder) if begun else begin(folder, strategy)
     subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
 
 
