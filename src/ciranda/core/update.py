@@ -49,6 +49,11 @@ class Update:
     weight: int
     metrics: Sums
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the arrays of all parts."""
+        return sum(array.nbytes for arrays in self.parts.values() for array in arrays.values())
+
 
 class HasParts(Protocol):
     """Whoever adds parts to an update: see `ciranda.core.strategies.base.ClientRule.parts`."""

@@ -22,6 +22,7 @@ from ciranda.core.update import Contract, apply_buffers, finish
 from ciranda.protocol.coordinator import initial, step_many
 from ciranda.protocol.messages import (
     EVALUATOR,
+    LOSS,
     Close,
     Closed,
     Command,
@@ -217,6 +218,10 @@ def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, 
         return {"train": summed}, {
             name: {f"train_{key}": value for key, value in summarise(sums).items()} for name, sums in clients.items()
         }
+    if command.kind == "candidates":
+        losses = {name: value for name, sums in clients.items() if (value := _loss(sums)) is not None}
+        mean = _loss(_sum(clients.values()))
+        return {} if mean is None else {"candidates": {"loss": mean}}, {name: {LOSS: value} for name, value in losses.items()}
     groups: dict[str, dict[str, float]] = {}
     for group, sums in (("server", gathered.metrics.get(EVALUATOR, {})), ("clients", _sum(clients.values()))):
         groups[group], groups[f"{group}-classes"] = summarise(sums), _by_class(sums)
@@ -224,6 +229,12 @@ def _summaries(command: Close, gathered: Gathered) -> tuple[dict[str, dict[str, 
     evaluated = {name: summarise(sums) for name, sums in clients.items()}
     groups["clients-spread"] = {f"{name}.{key}": value for name, keys in spread(evaluated).items() for key, value in keys.items()}
     return {group: values for group, values in groups.items() if values}, evaluated
+
+
+def _loss(sums: Sums) -> float | None:
+    """The mean loss (of a task without one, the mean squared error)."""
+    values = summarise(sums)
+    return values.get("loss", values.get("mse"))
 
 
 def _by_class(sums: Sums) -> dict[str, float]:

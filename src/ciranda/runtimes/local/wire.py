@@ -48,6 +48,8 @@ class _Phase:
     started: float
     queue: deque[Job] = field(default_factory=deque)
     asked: int = 0
+    downloads: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, Sums] = field(default_factory=dict)
     holder: dict[str, int] = field(default_factory=dict)
     evaluator_left: int = 0
@@ -73,14 +75,14 @@ class LocalWire:
         self._armed: set[str] = set()
         self._stop = ""
         self._model_bytes = 0
-        self._update_bytes = 0
+        self._attempt = ""  # the latest in which candidates were asked, and who they were
+        self._candidates: set[str] = set()
         self._client_seconds = _JOB_SECONDS
 
     # --- the Wire protocol
 
     def publish(self, model: Published) -> None:
         self._model_bytes = sum(array.nbytes for arrays in (model.arrays, model.broadcast) for array in arrays.values())
-        self._update_bytes = model.contract.num_bytes
         self._pool.publish(model)
 
     def carry(self, commands: Sequence[Command]) -> None:
@@ -131,9 +133,9 @@ class LocalWire:
             if self._states is not None:
                 # The record may follow at once, and must not survive a power cut that the states do not.
                 self._states.sync(close.round, names)
-            up = self._update_bytes * len(names)
+            up = sum(phase.sizes[name] for name in names)
         seconds = perf_counter() - phase.started
-        return Gathered(total, metrics, up, self._model_bytes * phase.asked, seconds)
+        return Gathered(total, metrics, up, self._model_bytes * phase.downloads, seconds)
 
     def close(self) -> None:
         self._pool.close()
@@ -153,6 +155,7 @@ class LocalWire:
         if command.name != EVALUATOR:
             phase.asked += 1
             phase.queue.append(job)
+            phase.downloads += self._is_new(command)
             return
         # Slices end on batch boundaries, so the batches are the same for any number of workers.
         batches = -(-self._test_size // self._batch)
@@ -160,6 +163,16 @@ class LocalWire:
         spans = [(start, min(start + step, self._test_size)) for start in range(0, self._test_size, step)]
         phase.evaluator_left = len(spans)
         phase.queue.extend(replace(job, span=span) for span in spans)
+
+    def _is_new(self, command: Instruct) -> bool:
+        """Whether the client has to be sent the model: a cohort that was asked for its loss in this attempt has it."""
+        attempt = command.phase.rsplit(".", 2)[0]
+        if command.kind == "candidates":
+            if self._attempt != attempt:
+                self._attempt, self._candidates = attempt, set()
+            self._candidates.add(command.name)
+            return True
+        return command.kind != "train" or self._attempt != attempt or command.name not in self._candidates
 
     def _keep(self, record: Record) -> None:
         """The round is recorded: what its accepted clients have kept holds from now on."""
@@ -241,6 +254,7 @@ class LocalWire:
             return Failed(phase.instruct.phase, reply.name, reply.failed)
         phase.metrics[reply.name] = reply.metrics
         phase.holder[reply.name] = worker
+        phase.sizes[reply.name] = reply.size
         digest = reply.digest or sums_digest(reply.metrics)
         return Replied(phase.instruct.phase, reply.name, digest, reply.weight, reply.refused)
 

@@ -75,13 +75,15 @@ class Settle:
 class Reply:
     """One client's answer as the host needs it: the update itself stays in the worker until it is folded.
 
-    `refused` says why the update cannot be admitted, `failed` why there is none; both are "" for an answer that may count.
+    `size` is what its message takes, in bytes; `refused` says why the update cannot be admitted, `failed` why there is none; both are ""
+    for an answer that may count.
     """
 
     name: str
     digest: str = ""
     weight: int = 0
     metrics: Sums = field(default_factory=dict)
+    size: int = 0
     refused: str = ""
     failed: str = ""
 
@@ -127,7 +129,7 @@ class Worker:
         error: CirandaError | None = None
         for name in job.names:
             try:
-                replies.append(self._evaluate(job, name) if job.kind == "evaluate" else self._train(job, name))
+                replies.append(self._train(job, name) if job.kind == "train" else self._evaluate(job, name))
             except Exception as problem:  # a user's code may raise anything; the host tells it in one place
                 error = _located(problem, job, name)
                 break
@@ -169,18 +171,20 @@ class Worker:
             self._open.pending[name] = update
             if setup.states is not None and (before or after):
                 setup.states.write(name, job.round, after)
-        return Reply(name, update_digest(message), update.weight, update.metrics, refused)
+        return Reply(name, update_digest(message), update.weight, update.metrics, message.num_bytes, refused)
 
     def _evaluate(self, job: Job, name: str) -> Reply:
+        """Evaluate on what the client keeps for tests, or, as a candidate, on what it would train on."""
         setup = self._setup
         model, batch = self._model(job.digest).arrays, setup.evaluate_batch
         if name == EVALUATOR:
             return Reply(name, metrics=setup.task.evaluate(model, setup.population.data.test[job.span[0] : job.span[1]], batch))
-        examples = setup.population.test(rank_of(name))
+        candidate = job.kind == "candidates"
+        examples = setup.population.train(rank_of(name)) if candidate else setup.population.test(rank_of(name))
         if not len(examples):
             return Reply(name, failed=NO_EXAMPLES)
         if setup.states is not None:
-            model = personal(model, setup.states.read(name, tentative=job.round))
+            model = personal(model, setup.states.read(name, tentative=None if candidate else job.round))
         return Reply(name, metrics=setup.task.evaluate(model, examples, batch))
 
     def _model(self, digest: str) -> Published:
