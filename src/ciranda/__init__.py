@@ -10,22 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ciranda.cli.api import Run, open_run, replay, resume, run
+    from ciranda.cli.study.api import baseline, compare, sweep
     from ciranda.core.errors import CirandaError, StopRequested
     from ciranda.tasks import datasets as data
+    from ciranda.tasks.table_task import TableTask
     from ciranda.tasks.torch_task import TorchTask
 
 __version__ = "0.1.0"
-__all__ = ["CirandaError", "Run", "StopRequested", "TorchTask", "data", "open_run", "replay", "resume", "run"]
+__all__ = [
+    "CirandaError",
+    "Run",
+    "StopRequested",
+    "TableTask",
+    "TorchTask",
+    "baseline",
+    "compare",
+    "data",
+    "open_run",
+    "replay",
+    "resume",
+    "run",
+    "sweep",
+]
 
 _HOME = {
     "CirandaError": "ciranda.core.errors",
     "Run": "ciranda.cli.api",
     "StopRequested": "ciranda.core.errors",
+    "TableTask": "ciranda.tasks.table_task",
     "TorchTask": "ciranda.tasks.torch_task",
+    "baseline": "ciranda.cli.study.api",
+    "compare": "ciranda.cli.study.api",
     "open_run": "ciranda.cli.api",
     "replay": "ciranda.cli.api",
     "resume": "ciranda.cli.api",
     "run": "ciranda.cli.api",
+    "sweep": "ciranda.cli.study.api",
 }
 
 

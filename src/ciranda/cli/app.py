@@ -9,12 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ciranda.cli.i18n import say
-from ciranda.i18n import _
-
 app = typer.Typer(
     name="ciranda",
-    help=say("app"),
+    help="Federated learning: one model, many data owners, nobody hands their data over.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,14 +19,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help=say("opt.debug"))]
-Json = Annotated[bool, typer.Option("--json", help=say("opt.json"))]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=say("opt.quiet"))]
-LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help=say("opt.log-level"))]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help=say("opt.workers"))]
-Out = Annotated[Path | None, typer.Option("--out", help=say("opt.out"))]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("opt.set"))]
-Run = Annotated[str | None, typer.Argument(metavar="RUN", help=say("arg.run"))]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print result.json on standard output, and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run's folder only.")]
+LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="What to log: debug, info, warning or error.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; by default one for each core.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; by default runs/NAME-NUMBER.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment: section.key=value. Repeatable.")]
+Run = Annotated[str | None, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/; by default the latest.")]
 
 
 def _version(asked: bool) -> None:
@@ -41,16 +38,23 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help=say("opt.version"))] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    lang: Annotated[
+        str | None, typer.Option("--lang", metavar="en|pt", help="The language, anywhere on the line; else CIRANDA_LANG or LANG.")
+    ] = None,
+) -> None:
     """Options of the program itself."""
 
 
-@app.command("run", help=say("cmd.run"))
+@app.command("run", help="Train a federated model.")
 def _run(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=say("arg.what"))] = "digits",
-    target: Annotated[str | None, typer.Option("--target", metavar="COLUMN", help=say("opt.target"))] = None,
-    client_column: Annotated[str | None, typer.Option("--client-column", metavar="COLUMN", help=say("opt.client-column"))] = None,
-    on: Annotated[str, typer.Option("--on", metavar="WIRE", help=say("opt.on"))] = "local",
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="An experiment file, a preset, my_task.py:Class, or data.csv.")] = "digits",
+    target: Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column of a CSV file to predict.")] = None,
+    client_column: Annotated[
+        str | None, typer.Option("--client-column", metavar="COLUMN", help="The column that says whose row it is.")
+    ] = None,
+    on: Annotated[str, typer.Option("--on", metavar="WIRE", help="Where to run.")] = "local",
     sets: Sets = None,
     workers: Workers = None,
     out: Out = None,
@@ -65,7 +69,7 @@ def _run(
     return runs.run(what, sets or [], on=on, target=target, client_column=client_column, workers=workers, out=out, look=look)
 
 
-@app.command("resume", help=say("cmd.resume"))
+@app.command("resume", help="Go on with a run that was interrupted.")
 def _resume(
     run: Run = None,
     sets: Sets = None,
@@ -80,7 +84,7 @@ def _resume(
     return runs.resume(run, sets or [], workers=workers, look=runs.Look(json=json, quiet=quiet, log_level=log_level))
 
 
-@app.command("replay", help=say("cmd.replay"))
+@app.command("replay", help="Repeat a run with the participants it recorded.")
 def _replay(
     run: Run = None,
     workers: Workers = None,
@@ -95,12 +99,12 @@ def _replay(
     return runs.replay(run, workers=workers, out=out, look=runs.Look(json=json, quiet=quiet, log_level=log_level))
 
 
-@app.command("predict", help=say("cmd.predict"))
+@app.command("predict", help="Predict with a run's model.")
 def _predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=say("arg.run-given"))],
-    what: Annotated[str, typer.Argument(metavar="INPUT", help=say("arg.input"))],
-    json: Annotated[bool, typer.Option("--json", help=say("opt.json-lines"))] = False,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help=_("Write a CSV file with the predictions."))] = None,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")],
+    what: Annotated[str, typer.Argument(metavar="INPUT", help="test:INDEX, an image, a .npy array or a .csv file.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Write a CSV file with the predictions.")] = None,
     debug: Debug = False,
 ) -> None:
     from ciranda.cli import predict
@@ -108,10 +112,10 @@ def _predict(
     predict.predict(run, what, json=json, out=out)
 
 
-@app.command("plot", help=say("cmd.plot"))
+@app.command("plot", help="Draw a run's metrics as PNG and SVG.")
 def _plot(
     run: Run = None,
-    out: Annotated[Path | None, typer.Option("--out", help=say("opt.plots"))] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder for the plots; by default RUN/plots.")] = None,
     debug: Debug = False,
 ) -> None:
     from ciranda.cli import plots
@@ -120,28 +124,86 @@ def _plot(
         print(file)
 
 
-@app.command("check", help=say("cmd.check"))
-def _check(task: Annotated[str, typer.Argument(metavar="TASK", help=say("arg.task"))], debug: Debug = False) -> None:
+@app.command("report", help="Write one HTML page about a run, or about several runs beside each other.")
+def _report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="Runs: one for its report, several for a comparison; by default the latest."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The HTML file; by default in the first run's folder.")] = None,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli import report
+
+    print(report.report(runs or [], out))
+
+
+@app.command("export", help="Hand a run to other tools: TensorBoard, MLflow, CSV, JSON lines.")
+def _export(
+    run: Run = None,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="tensorboard, mlflow, csv or jsonl.")] = "csv",
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="The folder to write to; for mlflow also the address of a server.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli import export
+
+    for place in export.export(run, to, out):
+        print(place)
+
+
+@app.command("check", help="Try a task of your own: data, model, one batch.")
+def _check(task: Annotated[str, typer.Argument(metavar="TASK", help="my_task.py or my_task.py:Class.")], debug: Debug = False) -> None:
     from ciranda.cli import check
 
     check.check(task)
 
 
-@app.command("new", help=say("cmd.new"))
-def _new(folder: Annotated[Path, typer.Argument(metavar="DIR", help=say("arg.folder"))], debug: Debug = False) -> None:
+@app.command("partition", help="Show how an experiment deals its data out to the clients, before it runs.")
+def _partition(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="An experiment file, a preset, my_task.py:Class, or data.csv.")] = "digits",
+    target: Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column of a CSV file to predict.")] = None,
+    client_column: Annotated[
+        str | None, typer.Option("--client-column", metavar="COLUMN", help="The column that says whose row it is.")
+    ] = None,
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder for manifest and pictures; by default partitions/NAME.")] = None,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli import partition
+
+    partition.show(what, sets or [], target=target, client_column=client_column, out=out)
+
+
+@app.command("new", help="Start a project of your own in a new folder.")
+def _new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    source: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="A CSV file, or a folder of them, to learn from.")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = None,
+    client_column: Annotated[
+        str | None, typer.Option("--client-column", metavar="COLUMN", help="The column that says whose row it is.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
     from ciranda.cli import new
 
-    new.new(folder)
+    new.new(folder, source, target, client_column)
 
 
-@app.command("list", help=say("cmd.list"))
-def _list(kind: Annotated[str | None, typer.Argument(metavar="KIND", help=say("arg.kind"))] = None, debug: Debug = False) -> None:
+@app.command("list", help="What there is: tasks, strategies, partitioners, stages, presets.")
+def _list(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="Only this kind: tasks, strategies, partitioners, stages or presets.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
     from ciranda.cli import listing
 
     listing.show(kind)
 
 
-@app.command("doctor", help=say("cmd.doctor"))
+@app.command("doctor", help="What this machine has, and what is missing.")
 def _doctor(debug: Debug = False) -> int:
     from ciranda.cli import doctor
 
@@ -153,7 +215,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ciranda.cli.errors import guarded
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: app(given, prog_name="ciranda", standalone_mode=False), debug="--debug" in given)
+    return guarded(lambda: _told(given), debug="--debug" in given)
+
+
+def _told(given: Sequence[str]) -> object:
+    """Run the command line in the language that `--lang` or the environment asks for."""
+    from ciranda.cli.language import chosen, localised, spoken
+
+    language, rest = chosen(given)
+    with spoken(language):
+        return localised(typer.main.get_command(app))(rest, prog_name="ciranda", standalone_mode=False)
 
 
 if __name__ == "__main__":

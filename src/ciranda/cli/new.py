@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from ciranda.cli.i18n import language, say
-from ciranda.core.errors import CirandaError
+from ciranda.core.errors import CirandaError, ExperimentError
+from ciranda.i18n import _, language
 from ciranda.store.files import write_whole
 
 TORCH_TASK = '''"""What is learned, and from which data. Change the three methods into your own."""
@@ -89,17 +89,34 @@ execução com `--set`, como em `ciranda run experiment.toml --set rounds.num-ro
 }
 
 
-def new(folder: Path) -> None:
+def new(folder: Path, source: Path | None = None, target: str | None = None, client_column: str | None = None) -> None:
     """Write the project into `folder`, which must be new or empty.
 
+    Args:
+        source: a CSV file, or a folder of them, that the project is to learn from; then with its `target` column and perhaps the
+            column of the clients.
+
     Raises:
-        CirandaError: there is something in the folder already. StoreError: it cannot be written.
+        CirandaError: there is something in the folder already, or the table cannot be used. StoreError: it cannot be written.
     """
+    if source is None and (target is not None or client_column is not None):
+        raise CirandaError("--target and --client-column go with --from data.csv.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CirandaError("{folder} is not empty.", hint="Name a folder that does not exist yet.", folder=folder)
+    readme, lines = README[language()], list[str]()
+    if source is None:
+        files = {"my_task.py": TORCH_TASK if find_spec("torch") is not None else NUMPY_TASK, "experiment.toml": EXPERIMENT}
+    else:
+        from ciranda.cli.new_table import project
+
+        if target is None:
+            raise ExperimentError("Which column of {source} should be predicted?", hint="Name it: --target COLUMN", source=source)
+        files, lines = project(source, target, client_column, folder)
+        readme = readme.replace("my-experiment", source.resolve().stem)
     folder.mkdir(parents=True, exist_ok=True)
-    task = TORCH_TASK if find_spec("torch") is not None else NUMPY_TASK
-    for name, text in (("my_task.py", task), ("experiment.toml", EXPERIMENT), ("README.md", README[language()])):
+    for name, text in {**files, "README.md": readme}.items():
         write_whole(folder / name, [text.encode()])
-    print(say("new.made", folder=folder))
-    print(f"{say('run.next')}: cd {folder} && ciranda run experiment.toml")
+    for line in lines:
+        print(line)
+    print(_("Made {folder}", folder=folder))
+    print(f"{_('Next')}: cd {folder} && ciranda run experiment.toml")

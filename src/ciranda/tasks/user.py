@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from ciranda.core.errors import CirandaError, TaskError, blame
-from ciranda.core.task import Task
+from ciranda.core.task import FederatedData, Task
 from ciranda.core.texts import Text
 from ciranda.tasks.blame import first_line
+from ciranda.tasks.table_task import TableTask
 
 _EXAMPLE = "A task is a class such as `class Digits(ciranda.TorchTask)` with model(), loss(model, batch) and data()."
 _PROTOCOL = ("data", "initial", "part_of", "train", "evaluate", "predict")
@@ -80,13 +81,15 @@ def make(kind: type[Any]) -> object:
 
 
 def as_task(task: object, device: str = "auto") -> Task:
-    """The engine's task for whatever a user may hand in: a Task, a TorchTask, or the class of one.
+    """The engine's task for whatever a user may hand in: a Task, a TorchTask, the class of one, or a data set made of a table.
 
     Raises:
         TaskError: it is none of them.
     """
     if isinstance(task, type):
         task = make(task)
+    if isinstance(task, FederatedData):
+        return TableTask(task)
     if all(callable(getattr(task, name, None)) for name in _PROTOCOL) and hasattr(task, "kind"):
         return cast(Task, task)
     if "torch" in sys.modules:
