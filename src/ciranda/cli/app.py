@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from ciranda.cli import network
+
 app = typer.Typer(
     name="ciranda",
     help="Federated learning: one model, many data owners, nobody hands their data over.",
@@ -208,6 +210,9 @@ def _doctor(debug: Debug = False) -> int:
     from ciranda.cli import doctor
 
     return doctor.doctor()
+
+
+network.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

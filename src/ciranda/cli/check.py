@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ciranda.cli import compose
-from ciranda.cli.i18n import say
 from ciranda.core.errors import DataError, TaskError
 from ciranda.core.metrics import summarise
 from ciranda.core.rng import Draw
 from ciranda.core.task import Arrays, ClientSettings, Examples, FederatedData, Task
 from ciranda.experiment.load import resolve
 from ciranda.experiment.schema import Experiment, ExperimentSection
+from ciranda.i18n import _
 
 SEED = 1
 BATCH = 32
@@ -25,13 +25,13 @@ def check(spec: str) -> None:
     """
     task = compose.task_of(resolve(spec) if ".py" in spec else Experiment(experiment=ExperimentSection(task=spec)))
     data = task.data()
-    _report(say("check.data"), *describe(data))
+    _report(_("Data"), *describe(data))
     batch = one_batch(data)
     draw = Draw(SEED)
     model = task.initial(draw.at("initial"))
-    _report(say("check.parameters"), *parameter_lines(task, model))
-    _report(say("check.batch"), *try_batch(task, model, batch, draw))
-    print(f"{say('check.good')}: {task.name}")
+    _report(_("Parameters"), *parameter_lines(task, model))
+    _report(_("One batch"), *try_batch(task, model, batch, draw))
+    print(f"{_('The task works')}: {task.name}")
 
 
 def describe(data: FederatedData) -> list[str]:

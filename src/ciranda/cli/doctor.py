@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, metadata, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from ciranda.cli.i18n import say
 from ciranda.cli.output import bytes_text
 from ciranda.core.errors import CirandaError
+from ciranda.i18n import _, tell
 from ciranda.tasks.datasets import DATASETS
 from ciranda.tasks.datasets.locate import cache_folder
 
@@ -54,20 +54,20 @@ def doctor() -> int:
         if not finding.good and finding.advice:
             print(f"    {'':<{width}}  {finding.advice}")
     broken = [finding for finding in findings if finding.needed and not finding.good]
-    print(say("doctor.bad", names=", ".join(finding.name for finding in broken)) if broken else say("doctor.good"))
+    print(_("Not ready to train: {names}", names=", ".join(finding.name for finding in broken)) if broken else _("Ready to train"))
     return 1 if broken else 0
 
 
 def examine() -> Iterator[Finding]:
     """Look at the interpreter, the machine, the folders, the data sets and the extras."""
-    yield Finding("python", platform.python_version(), sys.version_info >= (3, 11), "Ciranda needs Python 3.11 or newer.", needed=True)
-    yield Finding("ciranda", version("ciranda") if _installed("ciranda") else say("doctor.missing"))
+    yield Finding("python", platform.python_version(), sys.version_info >= (3, 11), _("Ciranda needs Python 3.11 or newer."), needed=True)
+    yield Finding("ciranda", version("ciranda") if _installed("ciranda") else _("missing"))
     yield Finding("numpy", version("numpy"), needed=True)
     yield _torch()
-    yield Finding(say("doctor.cores"), str(cores()))
+    yield Finding(_("cores"), str(cores()))
     yield _memory()
     yield _open_files()
-    yield from (_writable(say("doctor.runs"), Path.cwd(), needed=True), _writable(say("doctor.cache"), cache_folder(), needed=False))
+    yield from (_writable(_("runs"), Path.cwd(), needed=True), _writable(_("cache"), cache_folder(), needed=False))
     yield from map(_data_set, DATASETS)
     yield from (_extra(extra) for extra in MODULES)
 
@@ -79,7 +79,7 @@ def cores() -> int:
 
 def _torch() -> Finding:
     if not _installed("torch"):
-        return Finding("torch", say("doctor.missing"), False, "pip install 'ciranda[torch]'")
+        return Finding("torch", _("missing"), False, "pip install 'ciranda[torch]'")
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -90,18 +90,18 @@ def _memory() -> Finding:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return Finding(say("doctor.memory"), "?")
-    return Finding(say("doctor.memory"), bytes_text(total))
+        return Finding(_("memory"), "?")
+    return Finding(_("memory"), bytes_text(total))
 
 
 def _open_files() -> Finding:
     try:
         import resource
     except ImportError:
-        return Finding(say("doctor.open-files"), "?")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return Finding(_("open files"), "?")
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     unlimited = soft == resource.RLIM_INFINITY
-    return Finding(say("doctor.open-files"), "unlimited" if unlimited else str(soft), unlimited or soft >= FEW_FILES, "ulimit -n 1024")
+    return Finding(_("open files"), _("unlimited") if unlimited else str(soft), unlimited or soft >= FEW_FILES, "ulimit -n 1024")
 
 
 def _writable(name: str, folder: Path, *, needed: bool) -> Finding:
@@ -110,7 +110,7 @@ def _writable(name: str, folder: Path, *, needed: bool) -> Finding:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     good = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    state = say("doctor.writable") if good else say("doctor.not-writable")
+    state = _("writable") if good else _("not writable")
     return Finding(name, f"{folder} ({state})", good, f"chmod u+rwx {existing}", needed)
 
 
@@ -119,14 +119,15 @@ def _data_set(name: str) -> Finding:
     try:
         data = DATASETS[name].load()
     except CirandaError as error:
-        return Finding(f"{say('doctor.data')}: {name}", str(error).partition("\n")[0], False, error.hint)
-    return Finding(f"{say('doctor.data')}: {name}", f"{len(data.train):,} + {len(data.test):,}  {data.source}")
+        text, hint = error.in_language(tell)
+        return Finding(f"{_('data')}: {name}", text.partition("\n")[0], False, hint)
+    return Finding(f"{_('data')}: {name}", f"{len(data.train):,} + {len(data.test):,}  {data.source}")
 
 
 def _extra(name: str) -> Finding:
     missing = [module for module in MODULES[name] if find_spec(module) is None]
-    found = say("doctor.found") if not missing else f"{say('doctor.missing')}: {', '.join(missing)}"
-    return Finding(f"{say('doctor.extra')} {name}", found, not missing, f"pip install 'ciranda[{name}]'")
+    found = _("found") if not missing else f"{_('missing')}: {', '.join(missing)}"
+    return Finding(f"{_('extra')} {name}", found, not missing, f"pip install 'ciranda[{name}]'")
 
 
 def _installed(package: str) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import typer
 
-from ciranda.cli.i18n import say
+from ciranda import i18n
 from ciranda.core.errors import CirandaError
+from ciranda.i18n import _
 
 USAGE = 2
 INTERRUPTED = 130
@@ -25,7 +26,7 @@ def guarded(command: Callable[[], object], *, debug: bool) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        tell(say("error.interrupted"))
+        tell(_("Interrupted"))
         return INTERRUPTED
     except BrokenPipeError:
         return _reader_gone()
@@ -47,20 +48,21 @@ def tell(text: str) -> None:
 
 def _told(error: Exception, debug: bool) -> int:
     if isinstance(error, CirandaError):
-        tell(f"{say('error')}: {error}")
-        if error.hint:
-            tell(error.hint)
+        text, hint = error.in_language(i18n.tell)
+        tell(f"{_('Error')}: {text}")
+        if hint:
+            tell(hint)
     elif isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
-        tell(f"{say('error')}: {error.strerror or error}{place}")
+        tell(f"{_('Error')}: {error.strerror or error}{place}")
         if error.errno == errno.ENOSPC:
-            tell("Free some space, then go on with: ciranda resume RUN")
+            tell(_("Free some space, then go on with: ciranda resume RUN"))
     elif isinstance(error, MemoryError):
-        tell(f"{say('error')}: the memory does not suffice. Fewer --workers or a smaller batch need less.")
+        tell(f"{_('Error')}: {_('the memory does not suffice. Fewer --workers or a smaller batch need less.')}")
     else:
-        tell(f"{say('error.internal')}: {type(error).__name__}: {error}")
+        tell(f"{_('Something went wrong inside')}: {type(error).__name__}: {error}")
         if not debug:
-            tell(say("error.debug"))
+            tell(_("Run again with --debug to see where."))
     return 1
 
 

@@ -6,14 +6,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from ciranda.cli.i18n import language, say
 from ciranda.cli.output import choose
 from ciranda.cli.wires import WIRES
 from ciranda.core.partition import PARTITIONERS
 from ciranda.core.stages import Clip
 from ciranda.core.strategies import STRATEGIES
+from ciranda.core.texts import Text
 from ciranda.experiment.names import kebab, parameters
 from ciranda.experiment.presets import presets
+from ciranda.i18n import _, language, told
 from ciranda.tasks.registry import TASKS
 
 Entries = Mapping[str, str]
@@ -21,8 +22,8 @@ Entries = Mapping[str, str]
 
 def show(kind: str | None) -> None:
     """Print every kind, or the one asked for. Raises CirandaError for a kind that there is not."""
-    kinds = [choose(kind, tuple(KINDS), "kind")] if kind is not None else list(KINDS)
-    print("\n\n".join("\n".join([say(f"list.{name}"), *lines(KINDS[name]())]) for name in kinds))
+    kinds = [choose(kind, tuple(KINDS), Text("kind"))] if kind is not None else list(KINDS)
+    print("\n\n".join("\n".join([told(HEADINGS[name]), *lines(KINDS[name]())]) for name in kinds))
 
 
 def lines(entries: Entries) -> list[str]:
@@ -32,15 +33,15 @@ def lines(entries: Entries) -> list[str]:
 
 
 def _tasks() -> Entries:
-    return {entry.name: entry.description + _needs(entry.extra) for entry in TASKS.values()}
+    return {entry.name: told(entry.description) + _needs(entry.extra) for entry in TASKS.values()}
 
 
 def _strategies() -> Entries:
-    return {name: kind.summary + _takes(parameters(kind)) for name, kind in STRATEGIES.items()}
+    return {name: told(kind.summary) + _takes(parameters(kind)) for name, kind in STRATEGIES.items()}
 
 
 def _partitioners() -> Entries:
-    return {name: entry.description + _takes([kebab(key) for key in entry.parameters]) for name, entry in PARTITIONERS.items()}
+    return {name: told(entry.description) + _takes([kebab(key) for key in entry.parameters]) for name, entry in PARTITIONERS.items()}
 
 
 def _stages() -> Entries:
@@ -52,7 +53,7 @@ def _presets() -> Entries:
 
 
 def _wires() -> Entries:
-    return {name: text + ("" if built else f"  ({say('list.not-yet')})") for name, (text, built) in WIRES.items()}
+    return {name: told(text) + ("" if built else f"  ({_('not built yet')})") for name, (text, built) in WIRES.items()}
 
 
 KINDS: Mapping[str, Callable[[], Entries]] = {
@@ -63,6 +64,14 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "presets": _presets,
     "wires": _wires,
 }
+HEADINGS: Mapping[str, Text] = {
+    "tasks": Text("Tasks"),
+    "strategies": Text("Strategies"),
+    "partitioners": Text("Partitioners"),
+    "stages": Text("Stages"),
+    "presets": Text("Presets"),
+    "wires": Text("Wires"),
+}
 
 
 def _takes(names: list[str] | tuple[str, ...]) -> str:
@@ -71,7 +80,7 @@ def _takes(names: list[str] | tuple[str, ...]) -> str:
 
 def _needs(extra: str) -> str:
     missing = extra and find_spec(extra) is None
-    return f"  ({say('list.needs', extra=extra)})" if missing else ""
+    return "  " + _("(needs pip install 'ciranda[{extra}]')", extra=extra) if missing else ""
 
 
 def _summary(kind: type) -> str:

@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ciranda.cli.i18n import TEXTS, say
 from ciranda.core.errors import CirandaError
+from ciranda.core.texts import Text
+from ciranda.i18n import _, number, plural, told
 
 SHOWN_METRICS = ("accuracy", "loss", "rmse", "mae", "r2")
 SHOWN_NAMES = 5
+STATES: Mapping[str, Text] = {"finished": Text("Finished"), "aborted": Text("Stopped early"), "error": Text("Failed")}
+METRIC_NAMES: Mapping[str, Text] = {"accuracy": Text("accuracy"), "loss": Text("loss"), "train_loss": Text("training loss")}
+REASONS: Mapping[str, Text] = {
+    "rounds": Text("all rounds done"),
+    "target": Text("target reached"),
+    "patience": Text("no better for a while"),
+    "max-bytes": Text("byte budget spent"),
+    "max-seconds": Text("time budget spent"),
+    "max-epsilon": Text("privacy budget spent"),
+    "too-few-replies": Text("too few replies"),
+}
 
 
 def heading(name: str, seed: int, start: Mapping[str, Any]) -> str:
     """What begins."""
-    rounds, clients = _count("round", start["rounds"]), _count("client", start["clients"])
-    return f"{name}: {rounds}, {clients}, {say('run.seed', seed=seed)}"
+    return f"{name}: {_rounds(start['rounds'])}, {_clients(start['clients'])}, {_('seed {seed}', seed=seed)}"
 
 
-def _count(what: str, number: int) -> str:
-    return say(f"count.{what}") if number == 1 else say(f"count.{what}s", count=f"{number:,}")
+def _rounds(count: int) -> str:
+    return plural("1 round", "{count:,} rounds", count)
+
+
+def _clients(count: int) -> str:
+    return plural("1 client", "{count:,} clients", count)
 
 
 def main_metrics(row: Mapping[str, Any]) -> dict[str, float]:
@@ -33,48 +48,47 @@ def main_metrics(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
-    return "  ".join(
-        f"{_metric_name(name)} {value:.4f}" if abs(value) < 1e4 else f"{_metric_name(name)} {value:.4g}" for name, value in metrics.items()
-    )
+    return "  ".join(f"{_metric_name(name)} {number(value, '.4f' if abs(value) < 1e4 else '.4g')}" for name, value in metrics.items())
 
 
 def round_line(row: Mapping[str, Any], rounds: int) -> str:
     """One committed round on one line."""
     width = len(str(rounds))
-    count = len(row.get("accepted", ()))
-    parts = [f"{say('run.round')} {row['round']:>{width}}/{rounds}"]
+    parts = [f"{_('Round')} {row['round']:>{width}}/{rounds}"]
     if metrics := main_metrics(row):
         parts.append(metrics_text(metrics))
-    parts.append(_count("client", count))
+    parts.append(_clients(len(row.get("accepted", ()))))
     parts.append(seconds_text(row.get("seconds", 0.0)))
     if refused := row.get("refused"):
-        parts.append(say("run.refused", names=_names(refused)))
+        parts.append(_("refused: {names}", names=_names(refused)))
     return "  ".join(parts)
 
 
 def result_lines(result: Mapping[str, Any], folder: str) -> list[str]:
     """How a run ended, where it lies, and what can be done with it. `result` is the content of result.json."""
     rounds = result["rounds"]
-    state = say(f"run.{result['state']}") if f"run.{result['state']}" in TEXTS else str(result["state"])
-    lines = [f"{state} {say('run.after', rounds=_count('round', rounds))}: {reason_text(str(result['stop_reason']))}"]
+    state = told(STATES[result["state"]]) if result["state"] in STATES else str(result["state"])
+    lines = [f"{state} {_('after {rounds}', rounds=_rounds(rounds))}: {reason_text(str(result['stop_reason']))}"]
     if metrics := main_metrics(result):
         lines.append(metrics_text(metrics))
     if digest := result.get("model_sha256"):
-        kept = say("run.reproducible") if result.get("reproducible") is True else say("run.not-reproducible")
-        lines.append(f"{say('run.model')}: {digest} ({kept})")
-    lines.append(f"{say('run.folder')}: {folder}")
+        kept = _("reproducible") if result.get("reproducible") is True else _("not reproducible")
+        lines.append(f"{_('Model')}: {digest} ({kept})")
+    lines.append(f"{_('Result')}: {folder}")
     if result["state"] != "finished":
-        lines.append(f"{say('run.next')}: ciranda resume {folder}    ({say('run.to-resume')})")
+        lines.append(f"{_('Next')}: ciranda resume {folder}    ({_('go on')})")
     elif result.get("model_sha256"):
-        lines.append(f"{say('run.next')}: ciranda predict {folder} test:0    ({say('run.to-predict')})")
-        lines.append(f"{' ' * (len(say('run.next')) + 2)}ciranda plot {folder}    ({say('run.to-plot')})")
+        lines.append(f"{_('Next')}: ciranda predict {folder} test:0    ({_('predict')})")
+        lines.append(f"{' ' * len(_('Next'))}  ciranda plot {folder}    ({_('plot')})")
     return lines
 
 
 def reason_text(reason: str) -> str:
     """A stop reason in words."""
-    kind, _, by = reason.partition(":")
-    return say(f"reason.{kind}", by=by) if f"reason.{kind}" in TEXTS else reason
+    kind, colon, by = reason.partition(":")
+    if kind == "stop-asked" and colon:
+        return _("stop asked by {by}", by=by)
+    return told(REASONS[kind]) if kind in REASONS else reason
 
 
 def stopped_by_interrupt(result: Mapping[str, Any]) -> bool:
@@ -86,19 +100,19 @@ def seconds_text(seconds: float) -> str:
     """`43 ms`, `1.7 s`, `240 s`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:,.0f} s"
+    return f"{number(seconds, '.1f' if seconds < 99.95 else ',.0f')} s"
 
 
 def bytes_text(count: float) -> str:
     """`512 B`, `1.5 MB`: decimal units."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.0f} B" if unit == "B" else f"{number(count, '.1f')} {unit}"
         count /= 1000
-    return f"{count:.1f} TB"
+    return f"{number(count, '.1f')} TB"
 
 
-def choose(name: str, allowed: tuple[str, ...], what: str) -> str:
+def choose(name: str, allowed: tuple[str, ...], what: Text) -> str:
     """`name` if it is allowed. Raises CirandaError with what is."""
     if name not in allowed:
         raise CirandaError(
@@ -108,7 +122,7 @@ def choose(name: str, allowed: tuple[str, ...], what: str) -> str:
 
 
 def _metric_name(name: str) -> str:
-    return say(f"metric.{name}") if f"metric.{name}" in TEXTS else name
+    return told(METRIC_NAMES[name]) if name in METRIC_NAMES else name
 
 
 def _names(refused: Mapping[str, str]) -> str:

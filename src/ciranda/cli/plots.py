@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder
-from ciranda.cli.i18n import TEXTS, say
 from ciranda.core.errors import DataError, MissingExtra
+from ciranda.core.texts import Text
+from ciranda.i18n import _, told
 from ciranda.report.records import Curve, Records, read
 from ciranda.report.scale import spaced
 
@@ -41,6 +42,13 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ciranda",
     "svg.fonttype": "none",
 }
+AXES: Mapping[str, Text] = {
+    "accuracy": Text("accuracy (share of examples)"),
+    "loss": Text("loss (mean per example)"),
+    "train-loss": Text("training loss (mean per example)"),
+    "r2": Text("R² (1 is perfect)"),
+    "rmse": Text("RMSE (in the target's unit)"),
+}
 PANELS = 20
 COLUMNS = 5
 MOST_PAGES = 10
@@ -70,9 +78,9 @@ def plot(name: str | None, out: Path | None = None) -> list[Path]:
 def figures(records: Records) -> Iterator[tuple[str, Figure]]:
     """(file stem, figure) of every figure that the records have something for."""
     metric = records.headline()
-    yield "global", _single(records, metric, say("plot.global"))
+    yield "global", _single(records, metric, _("Global model"))
     if metric != "loss":
-        yield "loss", _single(records, "loss", say("plot.loss"))
+        yield "loss", _single(records, "loss", _("Loss"))
     own = records.client_headline()
     curves = records.client_curves(own)
     if curves:
@@ -118,17 +126,17 @@ def _group_lines(axis: Axes, records: Records, metric: str) -> None:
     if band:
         axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.22, linewidth=0)
     lines: list[tuple[Curve, str, str]] = [
-        (records.curve("server", metric), BLUE, say("plot.server")),
-        (evaluated, ORANGE, say("plot.clients-mean")),
-        (records.curve("train", metric), GREEN, say("plot.training")),
+        (records.curve("server", metric), BLUE, _("server")),
+        (evaluated, ORANGE, _("clients, weighted")),
+        (records.curve("train", metric), GREEN, _("training")),
     ]
-    for curve, colour, _ in lines:
+    for curve, colour, _text in lines:
         if curve:
             axis.plot(curve.rounds, curve.values, color=colour, marker="o" if len(curve.rounds) < 25 else "", markersize=4)
     _label(axis, metric, records)
     labels = [(curve.values[-1], text, colour) for curve, colour, text in lines if curve]
     if band:
-        axis.plot([], [], color=ORANGE, alpha=0.3, linewidth=8, label=say("plot.band"))
+        axis.plot([], [], color=ORANGE, alpha=0.3, linewidth=8, label=_("clients, 10th to 90th percentile"))
         axis.legend(loc="best", frameon=False, fontsize=9)
     end_labels(axis, labels)
 
@@ -142,13 +150,15 @@ def _together(records: Records, metric: str, curves: dict[str, Curve]) -> Figure
             axis.plot(curve.rounds, curve.values, color=GREY, linewidth=1, alpha=faint, marker=".", markersize=3)
         band = records.band(metric)
         if band:
-            axis.fill_between(band.rounds, band.low, band.high, color=ORANGE, alpha=0.25, linewidth=0, label=say("plot.band"))
+            axis.fill_between(
+                band.rounds, band.low, band.high, color=ORANGE, alpha=0.25, linewidth=0, label=_("clients, 10th to 90th percentile")
+            )
             axis.plot(band.rounds, band.median, color=RED)
             axis.legend(loc="best", frameon=False, fontsize=9)
         _label(axis, metric, records, own_name(records, metric))
         if band:
-            end_labels(axis, [(band.median[-1], say("plot.median"), RED)])
-        axis.set_title(say("plot.together"), pad=12)
+            end_labels(axis, [(band.median[-1], _("median client"), RED)])
+        axis.set_title(_("All clients together"), pad=12)
         return drawn
 
 
@@ -171,14 +181,14 @@ def _panels(records: Records, metric: str, curves: dict[str, Curve]) -> Figure:
             # Below the last panel of each column, also where the last line is not full.
             last = max(line for line in range(lines) if line * columns + column < len(curves))
             grid[last, column].tick_params(labelbottom=True)
-        drawn.supxlabel(say("plot.round"), fontsize=10)
+        drawn.supxlabel(_("round"), fontsize=10)
         drawn.supylabel(axis_name(own_name(records, metric)), fontsize=10)
-        drawn.suptitle(f"{say('plot.clients')}  ({say('plot.grey-median')})", x=0.01, ha="left", fontsize=12, fontweight="bold")
+        drawn.suptitle(f"{_('Each client')}  ({_('grey: the median client')})", x=0.01, ha="left", fontsize=12, fontweight="bold")
         return drawn
 
 
 def _label(axis: Axes, metric: str, records: Records, name: str = "") -> None:
-    axis.set_xlabel(say("plot.round"))
+    axis.set_xlabel(_("round"))
     axis.set_ylabel(axis_name(name or metric))
     whole_rounds(axis)
     if len(records.rounds) == 1:
@@ -196,7 +206,7 @@ def end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Name each line at its right end, moved apart vertically where two would touch."""
     low, high = axis.get_ylim()
     ordered = sorted(labels)
-    for (_, text, colour), height in zip(ordered, spaced([value for value, _, _ in ordered], 0.06 * (high - low)), strict=True):
+    for (_value, text, colour), height in zip(ordered, spaced([each[0] for each in ordered], 0.06 * (high - low)), strict=True):
         axis.annotate(
             text,
             (1.0, height),
@@ -211,7 +221,7 @@ def end_labels(axis: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
 
 
 def axis_name(metric: str) -> str:
-    return say(f"axis.{metric}") if f"axis.{metric}" in TEXTS else metric
+    return told(AXES[metric]) if metric in AXES else metric
 
 
 def new_figure(width: float, height: float) -> Figure:

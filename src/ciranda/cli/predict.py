@@ -15,7 +15,6 @@ from ciranda.cli import compose
 from ciranda.cli.errors import tell
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder
-from ciranda.cli.i18n import say
 from ciranda.cli.inputs import Inputs, read_inputs
 from ciranda.cli.tables import recorded_task
 from ciranda.core.task import Array, Task
@@ -120,13 +119,13 @@ def line(answer: dict[str, Any]) -> str:
     parts = [f"{answer['input']}:"]
     if "class" in answer:
         ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:SHOWN]
-        parts.append(f"{say('predict.class')} {answer['class']}")
+        parts.append(f"{_('class')} {answer['class']}")
         parts.append("(" + ", ".join(f"{label} {probability:.4f}" for label, probability in ranked) + ")")
     else:
-        parts.append(f"{say('predict.value')} {_number(answer['value'])}")
+        parts.append(f"{_('value')} {_number(answer['value'])}")
     if "true" in answer:
         truth = answer["true"] if "class" in answer else _number(answer["true"])
-        parts.append(f"{say('predict.truth')} {truth}")
+        parts.append(f"{_('true')} {truth}")
     return "  ".join(parts)
 
 

@@ -12,9 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from ciranda.cli.eta import Eta, clock_text
-from ciranda.cli.i18n import say
 from ciranda.cli.output import heading, main_metrics, metrics_text, round_line
-from ciranda.i18n import told
+from ciranda.i18n import _, told
 
 logger = logging.getLogger("ciranda.run")
 TRAINING_SHARE = 0.9  # of a round's time; evaluation takes the rest
@@ -91,7 +90,7 @@ class Display:
         now = time.monotonic()
         due = now - self._refreshed >= REFRESH_S
         self._refreshed = now if due else self._refreshed
-        left = say("run.left", time=clock_text(self._eta.remaining(done, now)))
+        left = _("{time} left", time=clock_text(self._eta.remaining(done, now)))
         self._bar.update(self._task, completed=done, left=left, metrics=self._metrics, refresh=due)
 
     def _line(self, text: str) -> None:

@@ -12,12 +12,12 @@ from ciranda.cli import compose
 from ciranda.cli.errors import INTERRUPTED, tell
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder, free_folder
-from ciranda.cli.i18n import say
 from ciranda.cli.logs import logging_to
 from ciranda.cli.output import result_lines, stopped_by_interrupt
 from ciranda.cli.progress import Display
 from ciranda.cli.wires import local_only
 from ciranda.experiment.load import load, resolve
+from ciranda.i18n import _
 
 if TYPE_CHECKING:
     from ciranda.cli.result import Result
@@ -71,7 +71,7 @@ def replay(name: str | None, *, workers: int | None, out: Path | None, look: Loo
     status = _ended(result, folder, look)
     same = result.model_sha256 == recorded
     if status == 0 and not look.quiet:
-        tell(f"{say('replay.same' if same else 'replay.other')}: {result.model_sha256}")
+        tell(f"{_('The model is the same') if same else _('The model is NOT the same')}: {result.model_sha256}")
     return status if same else status or 1
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ciranda.core.errors import ExperimentError
+from ciranda.core.texts import Text
 
 # name -> what it is, and whether it is built
-WIRES: Mapping[str, tuple[str, bool]] = {
-    "local": ("worker processes on this machine", True),
-    "http": ("clients behind any firewall, over HTTP", False),
-    "mqtt": ("peers that elect their controller, over MQTT", False),
-    "serverless": ("nothing running between requests, on AWS Lambda or OpenWhisk", False),
-    "flower": ("Flower's distributed engine", False),
+WIRES: Mapping[str, tuple[Text, bool]] = {
+    "local": (Text("worker processes on this machine"), True),
+    "http": (Text("clients behind any firewall, over HTTP"), False),
+    "mqtt": (Text("peers that elect their controller, over MQTT"), False),
+    "serverless": (Text("nothing running between requests, on AWS Lambda or OpenWhisk"), False),
+    "flower": (Text("Flower's distributed engine"), False),
 }
 
 

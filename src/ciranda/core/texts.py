@@ -53,6 +53,11 @@ class Text:
         return tell(self.template, {name: _told(value, tell) for name, value in self.fields.items()})
 
 
+def marked(template: str) -> str:
+    """The template as it is: marks a literal for translation where it is kept in a table and becomes a `Text` elsewhere."""
+    return template
+
+
 def joined(separator: str, texts: Iterable[Text | str]) -> Text:
     """The texts one after another."""
     fields = {f"text{number}": text for number, text in enumerate(texts)}

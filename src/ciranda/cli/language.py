@@ -1,0 +1,61 @@
+"""The language of one command line: `--lang`, the help texts, and what the option parser says of its own accord."""
+
+from __future__ import annotations
+
+import gettext
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ciranda import i18n
+from ciranda.core.errors import ExperimentError
+
+OPTION = "--lang"
+
+
+def chosen(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The language that `--lang` names, wherever it stands, and the arguments without it. Raises ExperimentError for another language."""
+    name: str | None = None
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        option, equals, value = argument.partition("=")
+        if argument == "--":
+            return name, [*rest, argument, *waiting]
+        if option != OPTION:
+            rest.append(argument)
+            continue
+        name = value if equals else next(waiting, "")
+        if name not in i18n.LANGUAGES:
+            languages = ", ".join(i18n.LANGUAGES)
+            raise ExperimentError("There is no language '{name}'.", hint="--lang is one of: {languages}.", name=name, languages=languages)
+    return name, rest
+
+
+@contextmanager
+def spoken(name: str | None) -> Iterator[None]:
+    """Speak `name` (None: as the environment says), and have the option parser do so, which asks gettext for its words."""
+    before = os.environ.get("LANGUAGE"), gettext.textdomain()
+    with i18n.speaking(name):
+        os.environ["LANGUAGE"] = i18n.language()
+        gettext.bindtextdomain(i18n.DOMAIN, str(i18n.LOCALE))
+        gettext.textdomain(i18n.DOMAIN)
+        try:
+            yield
+        finally:
+            gettext.textdomain(before[1])
+            if before[0] is None:
+                del os.environ["LANGUAGE"]
+            else:
+                os.environ["LANGUAGE"] = before[0]
+
+
+def localised(command: Any) -> Any:
+    """The command with its help texts, and those of its commands and options, in the language."""
+    for part in (command, *command.params):
+        if getattr(part, "help", None):
+            part.help = i18n.told(part.help)
+    for below in getattr(command, "commands", {}).values():
+        localised(below)
+    return command
