@@ -104,20 +104,22 @@ def run(
     Raises:
         ExperimentError: a setting is unknown or impossible. CirandaError: what ended the run.
     """
-    placed = place(settings)
-    task: Task | None = None
-    if isinstance(what, str):
-        experiment = resolve(
-            what, [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()]
-        )
-    else:
-        task = as_task(what)
-        own = {"task": f"python:{task.name}", "name": task.name}
-        experiment = check({**placed, "experiment": {**own, **placed.get("experiment", {})}}, Origin("ciranda.run", {}, {}))
+    experiment, task = described(what, settings)
     folder = Path(out) if out is not None else free_folder(experiment.experiment.name)
     with Display(sys.stdout, experiment.experiment.name, experiment.experiment.seed, quiet=quiet) as on_event:
         result = compose.run(experiment, folder, workers=workers, on_event=on_event, task=task)
     return Run(folder, result, task or compose.task_of(experiment))
+
+
+def described(what: Task | TorchTask | str, settings: Mapping[str, Setting]) -> tuple[Experiment, Task | None]:
+    """The experiment that `what` and some settings make, and the task if it is a Python object. Raises ExperimentError."""
+    placed = place(settings)
+    if isinstance(what, str):
+        overrides = [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()]
+        return resolve(what, overrides), None
+    task = as_task(what)
+    own = {"task": f"python:{task.name}", "name": task.name}
+    return check({**placed, "experiment": {**own, **placed.get("experiment", {})}}, Origin("ciranda.run", {}, {})), task
 
 
 def resume(

@@ -25,10 +25,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Json = Annotated[bool, typer.Option("--json", help="Print result.json on standard output, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run's folder only.")]
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="What to log: debug, info, warning or error.")]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="A live picture of the run, on a terminal.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; by default one for each core.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; by default runs/NAME-NUMBER.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment: section.key=value. Repeatable.")]
 Run = Annotated[str | None, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/; by default the latest.")]
+
+Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column of a CSV file to predict.")]
+ClientColumn = Annotated[str | None, typer.Option("--client-column", metavar="COLUMN", help="The column that says whose row it is.")]
+Metric = Annotated[str | None, typer.Option("--metric", help="The metric to compare by, such as accuracy or server.loss.")]
+Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="Print as text, markdown, latex, csv or json.")]
 
 
 def _version(asked: bool) -> None:
@@ -63,11 +69,12 @@ def _run(
     json: Json = False,
     quiet: Quiet = False,
     log_level: LogLevel = "warning",
+    dashboard: Dashboard = False,
     debug: Debug = False,
 ) -> int:
     from ciranda.cli import runs
 
-    look = runs.Look(json=json, quiet=quiet, log_level=log_level)
+    look = runs.Look(json=json, quiet=quiet, log_level=log_level, dashboard=dashboard)
     return runs.run(what, sets or [], on=on, target=target, client_column=client_column, workers=workers, out=out, look=look)
 
 
@@ -79,11 +86,12 @@ def _resume(
     json: Json = False,
     quiet: Quiet = False,
     log_level: LogLevel = "warning",
+    dashboard: Dashboard = False,
     debug: Debug = False,
 ) -> int:
     from ciranda.cli import runs
 
-    return runs.resume(run, sets or [], workers=workers, look=runs.Look(json=json, quiet=quiet, log_level=log_level))
+    return runs.resume(run, sets or [], workers=workers, look=runs.Look(json=json, quiet=quiet, log_level=log_level, dashboard=dashboard))
 
 
 @app.command("replay", help="Repeat a run with the participants it recorded.")
@@ -94,11 +102,12 @@ def _replay(
     json: Json = False,
     quiet: Quiet = False,
     log_level: LogLevel = "warning",
+    dashboard: Dashboard = False,
     debug: Debug = False,
 ) -> int:
     from ciranda.cli import runs
 
-    return runs.replay(run, workers=workers, out=out, look=runs.Look(json=json, quiet=quiet, log_level=log_level))
+    return runs.replay(run, workers=workers, out=out, look=runs.Look(json=json, quiet=quiet, log_level=log_level, dashboard=dashboard))
 
 
 @app.command("predict", help="Predict with a run's model.")
@@ -213,6 +222,73 @@ def _doctor(debug: Debug = False) -> int:
 
 
 network.register(app)
+
+
+@app.command("compare", help="Compare runs: a table with a test over the seeds, and curves.")
+def _compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or folders that hold runs.")],
+    metric: Metric = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="METRIC=VALUE", help="Tell after how many rounds it is reached.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="AXIS", help="Draw the curves by rounds, seconds or bytes.")] = "rounds",
+    form: Format = "text",
+    out: Annotated[Path | None, typer.Option("--out", help="Write the table in every format and the curves into this folder.")] = None,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli.study import commands
+
+    commands.compare(runs, metric=metric, target=target, by=by, out=out, look=commands.Look(form))
+
+
+@app.command("baseline", help="Train federated, centrally and each client alone, over several seeds, and compare.")
+def _baseline(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What `run` takes, or the folder of a study to go on with.")] = "digits",
+    seeds: Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which: 5, or 1,2,7. Three by default.")] = None,
+    target: Target = None,
+    client_column: ClientColumn = None,
+    metric: Metric = None,
+    sets: Sets = None,
+    workers: Workers = None,
+    form: Format = "text",
+    out: Out = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli.study import commands
+
+    look = commands.Look(form, quiet=quiet)
+    source = commands.Source(what, sets or [], target, client_column)
+    commands.baseline(source, seeds=seeds, metric=metric, workers=workers, out=out, look=look)
+
+
+@app.command("sweep", help="Find the best settings by validation; train the winner anew and test it once.")
+def _sweep(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What `run` takes, or the folder of a sweep to go on with.")] = "digits",
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="KEY=V1,V2", help="Values to try: section.key=value,value. Repeatable.")
+    ] = None,
+    random: Annotated[int | None, typer.Option("--random", min=1, help="Try so many of the combinations, drawn by the seed.")] = None,
+    folds: Annotated[int, typer.Option("--folds", min=1, help="Cross-validate over so many folds of clients.")] = 1,
+    halving: Annotated[
+        int | None, typer.Option("--halving", min=2, help="Drop early: after few rounds keep one candidate in so many, and so on.")
+    ] = None,
+    target: Target = None,
+    client_column: ClientColumn = None,
+    metric: Metric = None,
+    sets: Sets = None,
+    workers: Workers = None,
+    form: Format = "text",
+    out: Out = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli.study import commands
+
+    look = commands.Look(form, quiet=quiet)
+    source = commands.Source(what, sets or [], target, client_column)
+    search = {"random": random, "folds": folds, "halving": halving, "metric": metric}
+    commands.sweep(source, grid or [], search, workers=workers, out=out, look=look)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -170,7 +170,7 @@ def baseline(
         CirandaError: an experiment that cannot work, or what ended a run; `out` then holds what was done.
     """
     experiment = changed(experiment, {"study": {"role": None}})
-    chosen = list(dict.fromkeys(seeds or _following(experiment.experiment.seed)))
+    chosen = list(dict.fromkeys(seeds or seeds_from(experiment.experiment.seed, DEFAULT_SEEDS)))
     if experiment.evaluate.where == "none":
         raise ExperimentError("evaluate.where = 'none': nothing would be compared.", hint="Set evaluate.where to server, clients or both.")
     assembly = compose.assemble(experiment, Shared.of(task if task is not None else compose.task_of(experiment)))
@@ -239,12 +239,13 @@ def parse_seeds(text: str, first: int) -> list[int]:
             "--seeds {text} is neither a count nor a list of seeds.", text=text, hint="For example: --seeds 5, or --seeds 1,2,7"
         )
     if len(parts) == 1 and "," not in text:
-        return list(range(first, first + int(parts[0])))
+        return seeds_from(first, int(parts[0]))
     return [int(part) for part in parts]
 
 
-def _following(first: int) -> list[int]:
-    return list(range(first, first + DEFAULT_SEEDS))
+def seeds_from(first: int, count: int) -> list[int]:
+    """So many seeds from the experiment's on."""
+    return list(range(first, first + count))
 
 
 def _seed_of(key: str) -> int:

@@ -24,6 +24,9 @@ class Progress:
         self._shares: dict[str, float] = {}
         self._rounds: dict[str, int] = {}
         self._ended = 0
+        self._runs = 0
+        self._past = 0.0  # the cost of what was done before the runs that are expected now
+        self._later = 0.0
         self._eta = Eta(0.0, time.monotonic())
         self._bar: Any = None
         self._task: Any = None
@@ -40,10 +43,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def expect(self, costs: Mapping[str, float]) -> None:
-        """These runs are about to be done, beside those that were expected before."""
-        self._costs.update(costs)
-        self._eta.total = sum(self._costs.values())
+    def expect(self, costs: Mapping[str, float], later: float = 0.0) -> None:
+        """These runs are about to be done, and after them others that cost `later`; all that was expected before has ended."""
+        self._past += sum(self._costs.values())
+        self._costs, self._later, self._shares = dict(costs), later, {}
+        self._runs += len(costs)
 
     def __call__(self, key: str, row: Mapping[str, Any]) -> None:
         """Take one event row of the run `key`."""
@@ -65,7 +69,7 @@ class Progress:
         """The run `key` ended; `text` says how."""
         self._ended += 1
         self._shares[key] = 1.0
-        self.line(_("{done}/{runs}  {name}  {text}", done=self._ended, runs=len(self._costs), name=key, text=text))
+        self.line(_("{done}/{runs}  {name}  {text}", done=self._ended, runs=self._runs, name=key, text=text))
         self._draw(now=True)
 
     def line(self, text: str) -> None:
@@ -82,8 +86,8 @@ class Progress:
         if self._bar is None or not (now or clock - self._refreshed >= REFRESH_S):
             return
         self._refreshed = clock
-        total = sum(self._costs.values()) or 1.0
-        done = sum(cost * self._shares.get(key, 0.0) for key, cost in self._costs.items())
+        self._eta.total = self._past + sum(self._costs.values()) + self._later
+        done = self._past + sum(cost * self._shares.get(key, 0.0) for key, cost in self._costs.items())
         left = _("{time} left", time=clock_text(self._eta.remaining(done, clock)))
-        metrics = _("{done} of {runs} runs", done=self._ended, runs=len(self._costs))
-        self._bar.update(self._task, total=total, completed=done, left=left, metrics=metrics, refresh=True)
+        metrics = _("{done} of {runs} runs", done=self._ended, runs=self._runs)
+        self._bar.update(self._task, total=self._eta.total or 1.0, completed=done, left=left, metrics=metrics, refresh=True)

@@ -115,13 +115,13 @@ class Sweep(Shown):
             several = len(each.values) > 1
             chosen = [text_of(each.candidate.values[key]) if key in each.candidate.values else "–" for key in self.keys]
             state = "chosen" if not place else "failed" if each.reason else "dropped" if each.out else ""
-            remark = {"chosen": _("chosen"), "dropped": _("dropped"), "failed": each.reason, "": ""}[state]
+            remark = {"chosen": _("chosen"), "dropped": _("dropped"), "failed": shortened(each.reason), "": ""}[state]
             rows.append([str(each.candidate.number), *chosen, spread_text(mean, std if several else None), str(each.rounds), remark])
             plain = [each.candidate.values.get(key) for key in self.keys]
             score = each.score
             values.append([each.candidate.number, *plain, score, std if several and score is not None else None, each.rounds, state])
         keys = ["candidate", *self.keys, f"validation_{self.metric}", f"validation_{self.metric}_std", "rounds", "state"]
-        return Table(head, rows, keys, values, self.notes)
+        return Table(head, rows, keys, values, self.notes, words=(len(head) - 1,))
 
     @property
     def notes(self) -> list[str]:
@@ -143,12 +143,12 @@ class Sweep(Shown):
 
         return Drawing(ranking(self))
 
-    def save(self) -> list[Path]:
-        """Write table.md, table.tex, table.csv, best.toml and the figure into the sweep's folder; returns the files."""
+    def save(self, folder: Path) -> list[Path]:
+        """Write table.md, table.tex, table.csv and the figure as PNG and SVG; returns the files."""
         from ciranda.cli.study.figures import save
         from ciranda.cli.study.ranking import ranking
 
-        return [*write_tables(self.table, self.out), self.out / "best.toml", *save(ranking(self), self.out, "sweep")]
+        return [*write_tables(self.table, folder), *save(ranking(self), folder, "sweep")]
 
 
 def sweep(
@@ -185,9 +185,14 @@ def sweep(
         write_whole(out / "best.toml", [dump(chosen.candidate.experiment).encode()])
         shown.line(_("Chosen: {label}. It is trained on all clients now, and tested once.", label=chosen.candidate.label))
         final = refit(chosen.candidate.experiment, looked.rounds_of(chosen))
-        shown.expect({"winner": 1.0})
+        shown.expect({"winner": cost_of(final, final.rounds.num_rounds)})
         tested = ensure(final, out / "winner", workers=workers or cores(), tell=partial(shown, "winner"), task=task)
     return Sweep(looked.metric, search.folds, standings, chosen.candidate.experiment, tested, out, list(search.grid))
+
+
+def shortened(text: str, most: int = 70) -> str:
+    """The text's beginning, if it is long."""
+    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
 
 
 def trial(experiment: Experiment, folds: int, fold: int) -> Experiment:
@@ -231,7 +236,7 @@ class _Looking:
         most = max(each.candidate.experiment.rounds.num_rounds for each in self._standings.values())
         steps = rungs(len(going), most, self._search.halving)
         for place, until in enumerate(steps):
-            self._train(going, until)
+            self._train(going, until, steps[place + 1 :])
             scores = {number: score for number in going if (score := self._standings[number].score) is not None}
             if not scores:
                 first = next((each.reason for each in self._standings.values() if each.reason), "")
@@ -258,9 +263,13 @@ class _Looking:
     def _lasted(self, standing: Standing) -> int:
         return standing.rounds if self._search.halving else 0
 
-    def _train(self, going: Sequence[int], until: int) -> None:
+    def _train(self, going: Sequence[int], until: int, later: Sequence[int]) -> None:
         jobs = [job for number in going for job in self._jobs(self._standings[number].candidate, until)]
-        self._shown.expect({job.key: job.cost for job in jobs})
+        total, share, rest = sum(job.cost for job in jobs), 1.0, 0.0
+        for rounds in later:
+            share /= self._search.halving or 1
+            rest += total * share * rounds / until
+        self._shown.expect({job.key: job.cost for job in jobs}, rest)
         failed: dict[int, str] = {}
         for key, outcome in side_by_side(jobs, self._workers, self._shown):
             number = int(key.split("/")[0])

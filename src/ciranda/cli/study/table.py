@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
 from ciranda.core.errors import ExperimentError
 
-FORMATS = ("text", "markdown", "latex", "csv")
+Cell = str | float | int | None
+FORMATS = ("text", "markdown", "latex", "csv", "json")
 _LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "<": "$<$", ">": "$>$"}
     | {char: f"\\{char}" for char in "&%$#_{}"}
@@ -23,15 +25,16 @@ class Table:
     """Cells as people read them, and as programs do.
 
     Attributes:
-        head, rows: texts; the first column is left-aligned, the others right-aligned.
-        keys, values: the same columns or finer ones for CSV, where a missing number is None. `notes` stand below the table.
+        head, rows: what people read. `words` are the places of columns of words, which are aligned left; the others right.
+        keys, values: the same columns or finer ones for programs, where a missing number is None. `notes` stand below the table.
     """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     keys: Sequence[str]
-    values: Sequence[Sequence[str | float | int | None]]
-    notes: Sequence[str] = field(default=())
+    values: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    words: Sequence[int] = (0,)
 
     def written(self, form: str) -> str:
         """The table in one of FORMATS, ending in a line break. Raises ExperimentError for another."""
@@ -44,13 +47,17 @@ class Table:
                 return self.latex()
             case "csv":
                 return self.csv()
+            case "json":
+                return json.dumps({"rows": self.plain(), "notes": list(self.notes)}, indent=2, ensure_ascii=False) + "\n"
         raise ExperimentError("--format {form} is not known.", form=form, hint="It is one of: {forms}.", forms=", ".join(FORMATS))
 
     def text(self) -> str:
         table = [self.head, *self.rows]
         widths = [max(_width(row[column]) for row in table) for column in range(len(self.head))]
         lines = [
-            "  ".join(_padded(cell, width, left=not place) for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+            "  ".join(
+                _padded(cell, width, left=place in self.words) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
             for row in table
         ]
         rule = "  ".join("-" * width for width in widths)
@@ -60,7 +67,7 @@ class Table:
         def line(cells: Sequence[str]) -> str:
             return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
-        rule = "|" + "|".join("---" if not place else "--:" for place in range(len(self.head))) + "|"
+        rule = "|" + "|".join("---" if place in self.words else "--:" for place in range(len(self.head))) + "|"
         return "\n".join([line(self.head), rule, *map(line, self.rows), *(line for note in self.notes for line in ("", note))]) + "\n"
 
     def latex(self) -> str:
@@ -71,7 +78,7 @@ class Table:
 
         body = [line(self.head), r"  \midrule", *map(line, self.rows)]
         notes = [f"% {note}" for note in self.notes]
-        columns = "l" + "r" * (len(self.head) - 1)
+        columns = "".join("l" if place in self.words else "r" for place in range(len(self.head)))
         return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"  \toprule", *body, r"  \bottomrule", r"\end{tabular}", *notes]) + "\n"
 
     def csv(self) -> str:
@@ -82,10 +89,15 @@ class Table:
         writer.writerows([["" if cell is None else cell for cell in row] for row in self.values])
         return stream.getvalue()
 
+    def plain(self) -> list[dict[str, Cell]]:
+        """The rows for programs, each as key -> value."""
+        return [dict(zip(self.keys, row, strict=True)) for row in self.values]
+
     def html(self) -> str:
         def line(cells: Sequence[str], tag: str) -> str:
             aligned = (
-                f'<{tag} style="text-align:{"right" if place else "left"}">{html.escape(cell)}</{tag}>' for place, cell in enumerate(cells)
+                f'<{tag} style="text-align:{"left" if place in self.words else "right"}">{html.escape(cell)}</{tag}>'
+                for place, cell in enumerate(cells)
             )
             return f"<tr>{''.join(aligned)}</tr>"
 
@@ -101,10 +113,9 @@ class Shown:
         raise NotImplementedError
 
     @property
-    def rows(self) -> list[dict[str, str | float | int | None]]:
+    def rows(self) -> list[dict[str, Cell]]:
         """The table's rows as dicts; `pandas.DataFrame(result.rows)` is a data frame."""
-        table = self.table
-        return [dict(zip(table.keys, row, strict=True)) for row in table.values]
+        return self.table.plain()
 
     def __repr__(self) -> str:
         return self.table.text().rstrip("\n")

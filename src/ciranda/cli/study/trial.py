@@ -10,7 +10,7 @@ from ciranda.cli import compose
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.result import Result, read_result
 from ciranda.cli.study.jobs import Tell
-from ciranda.core.errors import StoreError
+from ciranda.core.errors import RunError, StoreError
 from ciranda.core.task import FederatedData, Task
 from ciranda.experiment.explain import Origin
 from ciranda.experiment.load import check
@@ -59,6 +59,8 @@ def ensure(experiment: Experiment, folder: Path, *, workers: int, tell: Tell, ta
         result = compose.resume(folder, workers=workers, on_event=tell, task=task, until=until)
     if result.stop_reason.startswith("stop-asked:"):
         raise KeyboardInterrupt
+    if result.state != "finished":
+        raise RunError("The run ended before its last round: {reason}.", reason=result.stop_reason)
     return result
 
 
