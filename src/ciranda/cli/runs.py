@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciranda.cli import compose
+from ciranda.cli.dashboard import Dashboard, wanted
 from ciranda.cli.errors import INTERRUPTED, tell
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.logs import logging_to
 from ciranda.cli.output import result_lines, stopped_by_interrupt
 from ciranda.cli.progress import Display
-from ciranda.cli.wires import local_only
+from ciranda.cli.wires import check_wire
 from ciranda.experiment.load import load, resolve
 from ciranda.i18n import _
 
@@ -31,6 +32,7 @@ class Look:
     json: bool = False
     quiet: bool = False
     log_level: str = "warning"
+    dashboard: bool = False
 
 
 def run(
@@ -45,12 +47,18 @@ def run(
     look: Look,
 ) -> int:
     """Run what the user named; returns the exit status."""
-    local_only(on)
+    check_wire(on)
     experiment = resolve(what, overrides, target=target, client_column=client_column)
     folder = out if out is not None else free_folder(experiment.experiment.name)
-    return _ended(
-        _shown(experiment, folder, look, lambda show: compose.run(experiment, folder, workers=workers, on_event=show)), folder, look
-    )
+
+    def work(show: Display) -> Result:
+        if on == "local":
+            return compose.run(experiment, folder, workers=workers, on_event=show)
+        from ciranda.cli.http.serve import run_with_clients
+
+        return run_with_clients(experiment, folder, show)
+
+    return _ended(_shown(experiment, folder, look, work), folder, look)
 
 
 def resume(name: str | None, overrides: Sequence[str], *, workers: int | None, look: Look) -> int:
@@ -78,7 +86,9 @@ def replay(name: str | None, *, workers: int | None, out: Path | None, look: Loo
 def _shown(experiment: Experiment, folder: Path, look: Look, work: Callable[[Display], Result]) -> Result:
     stream = sys.stderr if look.json else sys.stdout
     name, seed = experiment.experiment.name, experiment.experiment.seed
-    with logging_to(folder, look.log_level), Display(stream, name, seed, quiet=look.quiet) as show:
+    live = look.dashboard and not look.quiet and wanted(stream)
+    display = Dashboard(stream, name, seed) if live else Display(stream, name, seed, quiet=look.quiet)
+    with logging_to(folder, look.log_level), display as show:
         return work(show)
 
 

@@ -6,7 +6,7 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,8 @@ class Session:
         self._folder.checkpoint(row["round"], self._store, blob, best_round(self._rows, self._assembly.plan.stop))
         self._on_event(row)
 
-    def progress(self, round: int, kind: str, done: int, asked: int) -> None:
-        self._on_event({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked})
+    def progress(self, round: int, kind: str, done: int, asked: int, answered: Sequence[tuple[str, str]] = ()) -> None:
+        self._on_event({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked, "answered": answered})
 
     def finish(self, state: State, model: Arrays | None, reason: str, probes: list[str]) -> Result:
         """Write the result; the model too when the run came to an end of its own."""

@@ -11,6 +11,7 @@ import numpy as np
 from ciranda.i18n import _, plural
 from ciranda.report.charts import WIDTH, Area, Axis, Line, chart
 from ciranda.report.curves import scaled, switched
+from ciranda.report.exports.flat import flat
 from ciranda.report.fairness import fairness
 from ciranda.report.html import Child, Html, document, table, tag
 from ciranda.report.page import footer, keys
@@ -210,7 +211,7 @@ def _mean_curve(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
 
 def _settings(ways: Sequence[Way]) -> Html:
     """What tells the ways apart as a table, and what they have in common."""
-    flat = [_flat(way.runs[0].settings) for way in ways]
+    flat = [flat(way.runs[0].settings) for way in ways]
     every = list(dict.fromkeys(key for each in flat for key in each if key not in _ASIDE))
     differing = [key for key in every if len({str(each.get(key)) for each in flat}) > 1]
     rows = [[key, *(str(each.get(key, "–")) for each in flat)] for key in differing]
@@ -227,10 +228,6 @@ def _settings(ways: Sequence[Way]) -> Html:
         tag("h3", _("What they have in common"), class_="apart"),
         tag("div", [keys(f"[{section}]", values) for section, values in common.items()], class_="settings"),
     )
-
-
-def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section, keys_ in settings.items() for key, value in keys_.items()}
 
 
 def _runs(ways: Sequence[Way], group: str, metric: str) -> Html:

@@ -37,7 +37,7 @@ from ciranda.store.client_states import ClientStates
 _JOB_SECONDS = 0.02
 """Clients that train in less are handed out several at a time, so that messages cost little beside training."""
 
-Progress = Callable[[int, str, int, int], None]
+Progress = Callable[[int, str, int, int, Sequence[tuple[str, str]]], None]
 
 
 @dataclass
@@ -60,7 +60,7 @@ class LocalWire:
 
     Args:
         test_size: examples of the server's test set; `batch` the evaluation batch size that slices keep to.
-        progress: told (round, kind, clients done, clients asked) as answers arrive.
+        progress: told (round, kind, clients done, clients asked, [(name, what went wrong or "")]) as answers arrive.
         states: what clients keep between rounds, None if they keep nothing.
     """
 
@@ -246,7 +246,8 @@ class LocalWire:
                 events.append(self._reply(phase, worker, reply))
         if outcome.job.kind == "train":
             self._client_seconds = max(1e-6, outcome.seconds / len(outcome.replies))
-        self._progress(phase.instruct.round, outcome.job.kind, len(phase.metrics), max(1, phase.asked))
+        answered = [(reply.name, reply.failed or reply.refused) for reply in outcome.replies]
+        self._progress(phase.instruct.round, outcome.job.kind, len(phase.metrics), max(1, phase.asked), answered)
         return events
 
     def _reply(self, phase: _Phase, worker: int, reply: Reply) -> Event:
