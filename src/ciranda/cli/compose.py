@@ -26,7 +26,7 @@ from ciranda.core.selection import random_selection
 from ciranda.core.stages import Chain, Clip
 from ciranda.core.strategies import make as make_strategy
 from ciranda.core.strategies.base import Strategy
-from ciranda.core.task import Array, Arrays, ClientSettings, Task
+from ciranda.core.task import Array, Arrays, ClientSettings, FederatedData, Task
 from ciranda.core.update import Contract
 from ciranda.experiment.load import dump, load
 from ciranda.experiment.names import nearest
@@ -78,14 +78,14 @@ class Assembly:
         return Signature.of(self.strategy.broadcast(self.strategy.init(self.contract(model).trained(model))))
 
 
-def assemble(experiment: Experiment, task: Task | None = None) -> Assembly:
-    """Make the parts; `task` stands in for the one that the experiment names (a class defined in a notebook, say).
+def assemble(experiment: Experiment, task: Task | None = None, data: FederatedData | None = None) -> Assembly:
+    """Make the parts; `task` stands in for the one that the experiment names (a class defined in a notebook, say), `data` for its data.
 
     Raises:
         ExperimentError, DataError, TaskError: what does not fit together, found before anything is trained.
     """
     task = task if task is not None else task_of(experiment)
-    data = task.data()
+    data = data if data is not None else task.data()
     draw = Draw(experiment.experiment.seed)
     population = population_of(experiment, data, draw)
     strategy = make_strategy(experiment.strategy.name, **experiment.strategy.params)

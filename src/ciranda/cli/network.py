@@ -1,0 +1,61 @@
+"""The commands that talk over a network: options and help. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the experiment (repeatable).")]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write into.")]
+LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command("server", help="Serve an experiment to clients on other machines, over HTTP.")(_server)
+    app.command("client", help="Take part in a server's run with the data of this machine.")(_client)
+
+
+def _server(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="A preset, an experiment file or my_task.py:Class.")] = "digits",
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8642,
+    out: Out = None,
+    sets: Sets = None,
+    min_clients: Annotated[int | None, typer.Option("--min-clients", min=1, help="Begin with so many when the wait is over.")] = None,
+    max_clients: Annotated[int | None, typer.Option("--max-clients", min=1, help="Begin as soon as so many have come.")] = None,
+    wait: Annotated[float | None, typer.Option("--wait", metavar="SECONDS", help="How long to wait for clients.")] = None,
+    max_examples: Annotated[int | None, typer.Option("--max-examples", min=1, help="The most examples of one client.")] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=0, help="Write so many new one-time tokens to OUT/tokens.txt.")] = 0,
+    open_door: Annotated[bool, typer.Option("--anybody", help="Let clients enrol without a token.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when the run is over.")] = False,
+    log_level: LogLevel = "warning",
+    debug: Debug = False,
+) -> int:
+    from ciranda.cli.http import serve
+
+    asked = serve.Asked(host, port, min_clients, max_clients, wait, max_examples, tokens, open_door, once)
+    return serve.server(what, sets or [], out, asked, log_level=log_level)
+
+
+def _client(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The server, such as http://127.0.0.1:8642.")],
+    partition: Annotated[
+        str | None, typer.Option("--partition", metavar="I/N", help="Take part I of N of the experiment's own data.")
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="The one-time token to enrol with.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The name to enrol with.")] = None,
+    run: Annotated[str, typer.Option("--run", help="The run to take part in; by default the first that goes on.")] = "",
+    state: Annotated[Path | None, typer.Option("--state", metavar="DIR", help="Where the client keeps who it is and its replies.")] = None,
+    tied: Annotated[bool, typer.Option("--tied", hidden=True)] = False,
+    most_backoff: Annotated[float, typer.Option("--most-backoff", min=0.01, hidden=True)] = 30.0,
+    log_level: LogLevel = "warning",
+    debug: Debug = False,
+) -> int:
+    from ciranda.cli.http import join
+
+    asked = join.Asked(url, partition, token_file, name, run, state, tied, most_backoff)
+    return join.client(asked, log_level=log_level)

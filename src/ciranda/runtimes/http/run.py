@@ -1,0 +1,238 @@
+"""One run on the server: it waits for its clients, then the host's loop goes in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Any, Protocol
+
+from ciranda.core.errors import CirandaError, RunError
+from ciranda.core.stages import Chain
+from ciranda.runtimes.host import Host
+from ciranda.runtimes.http.mail import Mail
+from ciranda.runtimes.http.models import Models
+from ciranda.runtimes.http.replies import Replies
+from ciranda.runtimes.http.roster import Member, Room, Roster
+from ciranda.runtimes.http.wire import Evaluate, Halted, HttpWire
+from ciranda.store.base import Store
+
+log = logging.getLogger(__name__)
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+class Blueprint(Protocol):
+    """What a run is made of: handed in by whoever composes it, so that nothing here knows tasks or experiments.
+
+    Attributes:
+        name: of the run on this server. run: its key in its own store. folder: where replies and models lie.
+        experiment: as TOML, without its seed. partitions, minimum, maximum, wait_s: see `Room`.
+    """
+
+    name: str
+    run: str
+    folder: Path
+    rounds: int
+    experiment: str
+    partitions: int
+    minimum: int
+    maximum: int
+    wait_s: float | None
+    chain: Chain
+    evaluate: Evaluate
+
+    def open_store(self) -> Store:
+        """The run's store."""
+
+    def seed(self, member: Member) -> int:
+        """The seed of a client's draws."""
+
+    def host(self, wire: HttpWire, store: Store, roster: Roster, tell: Tell) -> Host:
+        """The host of the run, not started yet; it tells rows with `tell`."""
+
+    def begin(self, host: Host, store: Store, roster: Roster, tell: Tell) -> None:
+        """Start `host`, or have it take the stored run up again."""
+
+    def finish(self, host: Host | None, roster: Roster | None, error: CirandaError | None, tell: Tell) -> None:
+        """Leave the result."""
+
+
+class _Post:
+    """From the run's thread to the event loop; a loop that has stopped needs nothing any more."""
+
+    def __init__(self, run: HttpRun) -> None:
+        self._run = run
+
+    def send(self, mail: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        self._run.call([lambda: self._run.put(mail)])
+
+    def run(self, calls: Sequence[Callable[[], None]]) -> None:
+        self._run.call(calls)
+
+
+class HttpRun:
+    """A run as the server's routes see it. Methods are for the event loop's thread, unless they say otherwise."""
+
+    def __init__(self, blueprint: Blueprint, mail: Mail, loop: asyncio.AbstractEventLoop, tell: Tell = lambda event: None) -> None:
+        self.blueprint, self.name = blueprint, blueprint.name
+        self._mail, self._loop, self._listener = mail, loop, tell
+        self.store = blueprint.open_store()
+        self.room = Room(self.store, blueprint.run, blueprint.partitions, blueprint.minimum, blueprint.maximum, blueprint.wait_s)
+        self.replies = Replies(blueprint.folder)
+        self.models = Models(blueprint.folder / "models")
+        self.wire = HttpWire(self.replies, self.models, _Post(self), blueprint.chain, blueprint.evaluate, self._progress)
+        self.rows: list[dict[str, Any]] = [json.loads(event) for _, event in self.store.events(blueprint.run)]
+        self.host: Host | None = None
+        self.error: CirandaError | None = None
+        self.over = Flag()
+        self.halted = False
+        self.watchers: set[asyncio.Queue[Mapping[str, Any]]] = set()
+        self._stopping = ""
+        self._thread = Thread(target=self._work, name=f"ciranda-run-{blueprint.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait for clients."""
+        self._thread.start()
+
+    @property
+    def status(self) -> str:
+        """waiting, or the coordinator's: pending, running, paused, finished, aborted, error."""
+        if self.error is not None:
+            return "aborted" if self._stopping else "error"
+        if self.host is None:
+            return "waiting"
+        return self.host.state.status
+
+    @property
+    def reason(self) -> str:
+        """Why the run is over, or ""."""
+        if self.error is not None:
+            return self._stopping or str(self.error)
+        return self.host.state.reason if self.host is not None else ""
+
+    def view(self) -> dict[str, Any]:
+        """The run as JSON."""
+        state = self.host.state if self.host is not None else None
+        last = self.rows[-1] if self.rows else {}
+        return {
+            "run": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "round": state.round if state is not None else len(self.rows),
+            "rounds": self.blueprint.rounds,
+            "version": last.get("version", 0),
+            "model": state.model if state is not None else last.get("model", ""),
+            "metrics": last.get("metrics", {}),
+            "clients": len(self.room.members()),
+        }
+
+    def member(self, client: str) -> Member | None:
+        """The client's place in the roster, None before it is complete or if it has none."""
+        roster = self.room.roster
+        return roster.by_client.get(client) if roster is not None else None
+
+    def record(self, round: int) -> Mapping[str, Any] | None:
+        """The recorded row of a round, or None."""
+        for row in reversed(self.rows):
+            if (row["event"], row["round"]) == ("round", round):
+                return row
+        return None
+
+    def stop(self, by: str) -> None:
+        """Ask the run to end; from any thread and from a signal handler."""
+        self._stopping = f"stop-asked:{by}"
+        self.wire.request_stop(by)
+        if self.host is None:
+            stopped = RunError("{reason}", reason=self._stopping)
+            Thread(target=self.room.shut, args=(stopped,), daemon=True).start()
+
+    def halt(self) -> None:
+        """End the thread and leave the run as it stands in the store; from any thread."""
+        halted = Halted("The server ends.")
+        self.wire.tell(halted)
+        self.room.shut(halted)
+
+    def put(self, mail: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Put events for logical names into the boxes of their clients."""
+        roster = self.room.roster
+        for name, event in mail:
+            member = roster.by_name.get(name) if roster is not None else None
+            if member is not None:
+                self._mail.put(member.client, {"run": self.name, **event})
+
+    def call(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Have `calls` made on the event loop; from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(_all, calls)
+        except RuntimeError:
+            log.debug("the event loop has stopped")
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """News of the run; from the run's thread."""
+        if event.get("event") == "round":
+            self.rows.append(dict(event))
+        self._listener(event)
+        self.call([lambda: self._notify(event)])
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the run's thread; from another one."""
+        self._thread.join(timeout)
+
+    def _notify(self, event: Mapping[str, Any]) -> None:
+        for queue in list(self.watchers):
+            if queue.full():
+                self.watchers.discard(queue)  # it does not read; it may ask again from the last row it has
+            else:
+                queue.put_nowait(event)
+
+    def _progress(self, round: int, kind: str, done: int, asked: int) -> None:
+        self.tell({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked})
+
+    def _waiting(self) -> None:
+        self.tell({"event": "waiting", **self.room.view()})
+
+    def _work(self) -> None:
+        """The life of the run, in its thread."""
+        roster, host = None, None
+        try:
+            roster = self.room.wait(self._waiting)
+            self.wire.population = len(roster)
+            host = self.blueprint.host(self.wire, self.store, roster, self.tell)
+            self.blueprint.begin(host, self.store, roster, self.tell)
+            self.host = host
+            host.run()
+        except Halted:
+            self.halted = True
+        except CirandaError as error:
+            self.error = error
+        except Exception as error:  # the thread's end must be told, whatever it was
+            log.exception("the run '%s' failed", self.name)
+            self.error = RunError("{kind}: {error}", kind=type(error).__name__, error=str(error))
+        finally:
+            self._end(host, roster)
+
+    def _end(self, host: Host | None, roster: Roster | None) -> None:
+        try:
+            if not self.halted:
+                self.blueprint.finish(host, roster, self.error, self.tell)
+        except CirandaError as error:  # the disk may be what failed
+            self.error = self.error or error
+        finally:
+            self.wire.close()
+            members = self.room.members()
+            self.store.close()
+            if self.halted:
+                members = []
+            told = {"run": self.name, "type": "finish", "state": self.status, "reason": self.reason}
+            self.call([partial(self._mail.put, member.client, told) for member in members])
+            self.over.set()
+
+
+def _all(calls: Sequence[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

@@ -1,0 +1,103 @@
+"""The server as one object: its runs, its clients, and who may do what. Routes translate HTTP to calls of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from fastapi import Request
+
+from ciranda.core.errors import CirandaError
+from ciranda.runtimes.http.access import REGISTRY, Access
+from ciranda.runtimes.http.mail import Mail
+from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
+
+Draft = Callable[[Mapping[str, Any]], Blueprint]
+
+
+class ApiError(CirandaError):
+    """An answer that is an error: the status, a code for programs, a message and a hint for people."""
+
+    def __init__(
+        self, status: int, code: str, message: str, /, *, hint: str = "", headers: Mapping[str, str] | None = None, **fields: object
+    ) -> None:
+        super().__init__(message, hint=hint, **fields)
+        self.status, self.code, self.headers = status, code, dict(headers or {})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request: a client by name, or the operator (name "")."""
+
+    name: str
+    operator: bool
+
+
+class Service:
+    """All of the server's state. Methods are for the event loop's thread, unless they say otherwise.
+
+    Args:
+        draft: makes the blueprint of a run from the body of `POST /v1/runs`; None if this server takes no further runs.
+    """
+
+    def __init__(self, access: Access, draft: Draft | None = None) -> None:
+        self.access, self.mail, self.draft = access, Mail(), draft
+        self.runs: dict[str, HttpRun] = {}
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.stopping = False
+        self.started = monotonic()
+        self.counts: dict[str, int] = {}
+
+    def add(self, blueprint: Blueprint, tell: Tell = lambda event: None) -> HttpRun:
+        """A new run, which begins to wait for clients. Raises ApiError when its name is taken."""
+        if blueprint.name == REGISTRY or (blueprint.name in self.runs and not self.runs[blueprint.name].over.is_set()):
+            raise ApiError(409, "name-taken", "There is a run '{run}' already.", run=blueprint.name)
+        assert self.loop is not None
+        run = self.runs[blueprint.name] = HttpRun(blueprint, self.mail, self.loop, tell)
+        run.start()
+        return run
+
+    def caller(self, request: Request) -> Caller:
+        """Who makes the request. Raises ApiError 401 or 410."""
+        kind, _, credential = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not credential:
+            raise ApiError(401, "no-credential", "This needs a credential.", headers={"WWW-Authenticate": "Bearer"})
+        name = self.access.client(credential)
+        if name is not None:
+            if self.access.is_revoked(name):
+                raise ApiError(410, "revoked", "The credential of '{client}' was revoked.", client=name)
+            return Caller(name, False)
+        if self.access.is_operator(credential):
+            return Caller("", True)
+        raise ApiError(401, "unknown-credential", "The credential is not known here.", headers={"WWW-Authenticate": "Bearer"})
+
+    def client(self, request: Request) -> str:
+        """The client that makes the request. Raises ApiError."""
+        caller = self.caller(request)
+        if caller.operator:
+            raise ApiError(403, "not-a-client", "This is for clients; the operator takes no part in runs.")
+        return caller.name
+
+    def operator(self, request: Request) -> None:
+        """Raises ApiError unless the operator makes the request."""
+        if not self.caller(request).operator:
+            raise ApiError(403, "not-the-operator", "This is for the operator of the server.")
+
+    def run(self, name: str) -> HttpRun:
+        """The run of this name. Raises ApiError 404."""
+        run = self.runs.get(name)
+        if run is None:
+            raise ApiError(404, "no-such-run", "There is no run '{run}' here.", run=name)
+        return run
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count for /metrics."""
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def close(self) -> None:
+        """Stop: runs that go on are ended as they stand in the store, polls are answered."""
+        self.stopping = True
+        self.mail.wake_all()
