@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ class TaskConformance(ABC):
     # The loss on the training examples must fall to this share of the initial one in `learning_epochs`.
     learns_to = 0.9
     learning_epochs = 5
+    # False for a task with an optimizer of its own, which SCAFFOLD and FedNova refuse.
+    counts_steps = True
 
     @abstractmethod
     def make(self) -> Task:
@@ -107,6 +110,40 @@ class TaskConformance(ABC):
         settings = {mu: ClientSettings(local_epochs=3, batch_size=8, learning_rate=0.01, proximal_mu=mu) for mu in (0.0, 10.0)}
         moved = {mu: distance(task, model, task.train(model, few, one, Draw(3)).arrays) for mu, one in settings.items()}
         assert 0 < moved[10.0] < moved[0.0]
+
+    def test_a_correction_is_added_to_every_gradient(self, task: Task, few: Examples) -> None:
+        """One step of SGD goes off by the correction times the rate; a correction of nothing changes no bit."""
+        model = task.initial(Draw(1))
+        parameters = {name: array for name, array in model.items() if task.part_of(name) == "model"}
+        settings = ClientSettings(batch_size=len(few), learning_rate=0.25)
+        plain = task.train(model, few, settings, Draw(3)).arrays
+        nothing = {name: np.zeros_like(array) for name, array in parameters.items()}
+        assert model_sha256(task.train(model, few, settings, Draw(3), nothing).arrays) == model_sha256(plain)
+        shift = {name: np.full_like(array, 0.125 * (number + 1)) for number, (name, array) in enumerate(parameters.items())}
+        before = {name: array.copy() for name, array in shift.items()}
+        moved = task.train(model, few, settings, Draw(3), shift).arrays
+        for name in parameters:
+            assert np.allclose(plain[name] - moved[name], 0.25 * shift[name], atol=1e-5), f"'{name}' is not corrected"
+            assert np.array_equal(shift[name], before[name]), f"the correction of '{name}' was written into"
+        first = next(iter(parameters))
+        only = task.train(model, few, settings, Draw(3), {first: shift[first]}).arrays
+        assert np.allclose(plain[first] - only[first], 0.25 * shift[first], atol=1e-5)
+        assert all(np.allclose(plain[name], only[name], atol=1e-5) for name in parameters if name != first)
+
+    @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"proximal_mu": 0.1}, {"weight_decay": 0.01}, {"optimizer": "adam"}])
+    def test_a_correction_reaches_every_optimizer(self, task: Task, few: Examples, settings: dict[str, Any]) -> None:
+        model = task.initial(Draw(1))
+        told = ClientSettings(batch_size=8, learning_rate=0.01, **settings)
+        shift = {name: np.full_like(array, 0.5) for name, array in model.items() if task.part_of(name) == "model"}
+        corrected = task.train(model, few, told, Draw(3), shift).arrays
+        assert model_sha256(corrected) != model_sha256(task.train(model, few, told, Draw(3)).arrays)
+        assert model_sha256(corrected) == model_sha256(task.train(model, few, told, Draw(3), shift).arrays)
+
+    def test_steps_are_counted(self, task: Task, few: Examples) -> None:
+        """7 batches of 8, the last of 2, in each of 3 epochs; or 0, if the task steps in its own way."""
+        steps = task.train(task.initial(Draw(1)), few, ClientSettings(local_epochs=3, batch_size=8), Draw(3)).steps
+        assert steps in (0, 3 * -(-len(few) // 8))
+        assert steps or not self.counts_steps
 
     @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
     def test_optimizers_by_name(self, task: Task, few: Examples, optimizer: str) -> None:
