@@ -16,6 +16,7 @@ from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.logs import logging_to
 from ciranda.cli.output import result_lines, stopped_by_interrupt
 from ciranda.cli.progress import Display
+from ciranda.cli.session import OnEvent
 from ciranda.cli.wires import check_wire
 from ciranda.experiment.load import load, resolve
 from ciranda.i18n import _
@@ -51,7 +52,7 @@ def run(
     experiment = resolve(what, overrides, target=target, client_column=client_column)
     folder = out if out is not None else free_folder(experiment.experiment.name)
 
-    def work(show: Display) -> Result:
+    def work(show: OnEvent) -> Result:
         if on == "local":
             return compose.run(experiment, folder, workers=workers, on_event=show)
         from ciranda.cli.http.serve import run_with_clients
