@@ -57,7 +57,7 @@ RULES: Mapping[str, Rule] = {
     "experiment": Rule(("core", "protocol", "i18n"), ("pydantic", "pydantic_core")),
     "privacy": Rule(("core", "protocol"), ("numpy", "dp_accounting", "cryptography")),
     "store": Rule(("core",), ("pymongo", "psycopg")),
-    "tasks": Rule(("core",), ("numpy", "threadpoolctl", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "PIL")),
+    "tasks": Rule(("core",), ("numpy", "threadpoolctl", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "datasets", "PIL")),
     "runtimes": Rule(WIRE, ("numpy",)),
     "runtimes.local": Rule(WIRE, ("numpy",)),
     "runtimes.http": Rule(WIRE, ("numpy", "fastapi", "starlette", "uvicorn", "httpx", "pydantic")),

@@ -1,4 +1,4 @@
-"""Data sets: real ones by name, and those made from arrays or a CSV file. Seen by users as `ciranda.data`.
+"""Data sets: real ones by name, and those made from arrays, tables and other libraries' data sets. Seen by users as `ciranda.data`.
 
 Features stay in the compact dtype in which they are stored, images as uint8 of shape (n, height, width) or (n, height, width,
 channels); a task scales them. Class labels are int64. Loading is deterministic.
@@ -13,6 +13,8 @@ from ciranda.core.task import FederatedData
 from ciranda.tasks.datasets.arrays import from_arrays
 from ciranda.tasks.datasets.cifar import cifar10
 from ciranda.tasks.datasets.csvfile import from_csv
+from ciranda.tasks.datasets.foreign import from_huggingface, from_torch
+from ciranda.tasks.datasets.frames import from_frame
 from ciranda.tasks.datasets.idx import fashion_mnist, mnist
 from ciranda.tasks.datasets.packed import diabetes, digits, iris
 
@@ -25,6 +27,9 @@ __all__ = [
     "fashion_mnist",
     "from_arrays",
     "from_csv",
+    "from_frame",
+    "from_huggingface",
+    "from_torch",
     "iris",
     "mnist",
 ]
