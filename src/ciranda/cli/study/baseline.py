@@ -200,14 +200,26 @@ def passes_of(experiment: Experiment, clients: int) -> int:
 
 
 def central(experiment: Experiment, passes: int) -> Experiment:
-    """The experiment with all training data in one place: a pass a round, evaluated about as often as the federated run."""
-    keep = {section: keys for section, keys in experiment.sections().items() if section in ("experiment", "data", "federation", "evaluate")}
-    client = {**experiment.sections()["client"], "local-epochs": 1}
-    every = max(1, round(passes * experiment.evaluate.every / experiment.rounds.num_rounds))
-    stop = {"metric": experiment.stop.metric, "mode": experiment.stop.mode}
-    keep["evaluate"] = {**keep["evaluate"], "every": every}
-    table: dict[str, Any] = {**keep, "client": client, "rounds": {"num-rounds": passes}, "stop": stop, "study": {"role": CENTRALISED}}
+    """The experiment with all training data in one place, evaluated about as often as the federated run."""
+    sections = experiment.sections()
+    rounds = _rounds_of(passes, experiment.rounds.num_rounds)
+    every = max(1, round(rounds * experiment.evaluate.every / experiment.rounds.num_rounds))
+    table: dict[str, Any] = {section: sections[section] for section in ("experiment", "data", "federation") if section in sections}
+    table |= {
+        "client": {**sections["client"], "local-epochs": passes // rounds},
+        "rounds": {"num-rounds": rounds},
+        "evaluate": {**sections["evaluate"], "every": every},
+        "stop": {"metric": experiment.stop.metric, "mode": experiment.stop.mode},
+        "study": {"role": CENTRALISED},
+    }
     return check(table, Origin(experiment.experiment.name))
+
+
+def _rounds_of(passes: int, rounds: int) -> int:
+    """How many rounds the central run has: a divisor of the passes, near the federated run's rounds; a round of its own for each pass
+    where there is none."""
+    near = [count for count in range(max(1, rounds // 4), rounds + 1) if passes % count == 0]
+    return near[-1] if near else passes
 
 
 def _jobs(experiment: Experiment, passes: int, out: Path, assembly: compose.Assembly) -> list[Job]:

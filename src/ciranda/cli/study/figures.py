@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ciranda.cli.plots import BLUE, GREEN, GREY, ORANGE, RED, axis_name, end_labels, new_figure, rendered, styled, whole_rounds
-from ciranda.cli.study.names import FEDERATED, LOCAL, method_name
+from ciranda.cli.study.names import LOCAL, method_name
 from ciranda.i18n import _
 from ciranda.report.records import Records
 from ciranda.store.files import make_folder, write_whole
@@ -58,7 +58,7 @@ def baselines(found: Baselines) -> Figure:
     metric = (found.group, found.metric)
     series = []
     for name, runs in found.runs.items():
-        step = found.passes / int(runs[0].settings["rounds.num-rounds"]) if name == FEDERATED else 1.0
+        step = found.passes / int(runs[0].settings["rounds.num-rounds"])
         series.append(Series(method_name(name), *_mean([(run.records, run.records.axis("rounds") * step) for run in runs], *metric)))
     alone = np.array(found.methods[-1].values)
     end = max((each.x[-1] for each in series if len(each.x)), default=1.0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciranda.cli.plots import BLUE, GREY, RED, axis_name, new_figure, styled
 from ciranda.core.paired import mean_std
-from ciranda.i18n import _
+from ciranda.i18n import _, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,10 @@ def ranking(found: Sweep) -> Figure:
             mean, std = mean_std(each.values)
             colour = RED if not place else GREY if each.out else BLUE
             axis.errorbar(mean, -place, xerr=std if std else None, fmt="o", color=colour, markersize=7 if not place else 5, elinewidth=1.4)
-        labels = [each.candidate.label + (_(" (after {rounds} rounds)", rounds=each.rounds) if each.out else "") for each in shown]
+        labels = [
+            each.candidate.label + (plural(" (after 1 round)", " (after {count} rounds)", each.rounds) if each.out else "")
+            for each in shown
+        ]
         axis.set_yticks([-place for place in range(len(shown))], labels)
         axis.get_yticklabels()[0].set_fontweight("bold")
         axis.set_xlabel(_("validation: {metric}", metric=axis_name(found.metric)))
