@@ -90,13 +90,15 @@ def assemble(experiment: Experiment, task: Task | None = None, data: FederatedDa
     population = population_of(experiment, data, draw)
     strategy = make_strategy(experiment.strategy.name, **experiment.strategy.params)
     norm = experiment.privacy.clipping_norm
+    chain = Chain((Clip(norm),) if norm is not None else ())
+    chain.check(strategy.features)
     return Assembly(
         experiment=experiment,
         task=task,
         population=population,
         strategy=strategy,
         settings=strategy.client_settings(experiment.client.settings()),
-        chain=Chain((Clip(norm),) if norm is not None else ()),
+        chain=chain,
         plan=plan_of(experiment, draw),
         draw=draw,
         cohort=experiment.cohort(population.size),

@@ -9,11 +9,12 @@ from ciranda.core.errors import DataError
 from ciranda.core.metrics import Sums
 from ciranda.core.params import model_sha256
 from ciranda.core.stages import Chain, States
+from ciranda.core.stages.chain import RESERVED
 from ciranda.core.strategies.base import ClientRule, Work
 from ciranda.core.task import Arrays
 from ciranda.core.update import Update
 
-STRATEGY, PRIVATE = "strategy", "private"
+STRATEGY, PRIVATE = RESERVED
 """The owners of a client's state beside the stages, which have theirs under their names."""
 
 

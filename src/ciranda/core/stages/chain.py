@@ -12,6 +12,7 @@ from ciranda.core.stages.base import Kind, Stage, States
 from ciranda.core.texts import Text, joined
 from ciranda.core.update import Contract, Total, Update
 
+RESERVED = ("strategy", "private")  # what owns a client's state beside the stages
 _ORDER: tuple[str, ...] = get_args(Kind)
 
 
@@ -26,6 +27,8 @@ class Chain:
         self.stages = tuple(stages)
         names = [stage.name for stage in self.stages]
         for name in names:
+            if name in RESERVED:
+                raise ExperimentError("A stage cannot be called '{name}': clients keep another state under that name.", name=name)
             if names.count(name) > 1:
                 raise ExperimentError("The stage '{name}' occurs twice.", name=name)
         for first, second in pairwise(self.stages):
@@ -46,7 +49,11 @@ class Chain:
                     first=first.name,
                     second=second.name,
                 )
-        if reasons := incompatible(self.features()):
+        self.check()
+
+    def check(self, beside: Collection[str] = ()) -> None:
+        """Raise ExperimentError if the stages cannot work with each other, or with features `beside` them, such as a strategy's."""
+        if reasons := incompatible({*self.features(), *beside}):
             raise ExperimentError("{reasons}", reasons=joined(" ", reasons))
 
     def encode(self, update: Update) -> Update:
