@@ -74,7 +74,7 @@ class Section:
     Attributes:
         about: what was measured, as Markdown. repetitions: how often each contender was run.
         others: cores that other programs kept busy meanwhile, on average; None if unknown.
-        output: what a script of this folder printed, if the benchmark is one.
+        output: what a script of this folder printed, if the benchmark is one. body: Markdown in the place of rows.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Section:
     repetitions: int
     others: float | None = None
     output: str = ""
+    body: str = ""
 
     def markdown(self) -> str:
         lines = [f"## {self.title}", "", self.about, ""]
@@ -94,6 +95,8 @@ class Section:
             lines += ["| | median (range) | Ciranda's time over it | at most | |", "|---|---|---|---|---|"]
             lines += ["| " + " | ".join(row.cells()) + " |" for row in self.rows]
             lines.append("")
+        if self.body:
+            lines += [self.body, ""]
         if self.output:
             lines += ["```", self.output.strip("\n"), "```", ""]
         others = "" if self.others is None else f" Other programs used {self.others:.2f} cores meanwhile."

@@ -133,6 +133,12 @@ def footprint(options: Options, say: Say) -> Section:
     return _section("footprint", "footprint: size and start", about, rows, options.repetitions, watch)
 
 
+def unevenly(options: Options, say: Say) -> Section:
+    from benchmarks.strategies import strategies
+
+    return strategies(options.rounds or 100, say)
+
+
 SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "classic": classic,
     "tiny": tiny,
@@ -140,6 +146,7 @@ SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "step": step,
     "exact-sum": exact_sum,
     "footprint": footprint,
+    "strategies": unevenly,
 }
 
 
