@@ -31,7 +31,8 @@ class Marked(FedAvg):  # type: ignore[misc, unused-ignore]
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
         kept = list(replies)
         averaged = super().aggregate_train(server_round, kept)
-        self.examples = sum(reply.content["metrics"]["num-examples"] for reply in kept if not reply.has_error())
+        counts = [reply.content.metric_records["metrics"]["num-examples"] for reply in kept if not reply.has_error()]
+        self.examples = sum(count for count in counts if isinstance(count, int))
         self.marks.append(time.monotonic())
         return averaged
 

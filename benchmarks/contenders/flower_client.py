@@ -25,9 +25,9 @@ def prepared(text: str) -> tuple[Job, nn.Module, list[Tensor], list[Tensor]]:
 
 @app.train()  # type: ignore[untyped-decorator, unused-ignore]
 def fit(message: Message, context: Context) -> Message:
-    job, net, x, y = prepared(message.content["config"]["job"])
+    job, net, x, y = prepared(str(message.content.config_records["config"]["job"]))
     rank = int(context.node_config["partition-id"])
-    net.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    net.load_state_dict(message.content.array_records["arrays"].to_torch_state_dict())
     train(net, x[rank], y[rank], job.work)
     reply = RecordDict({"arrays": ArrayRecord(net.state_dict()), "metrics": MetricRecord({"num-examples": len(x[rank])})})
     return Message(reply, reply_to=message)
