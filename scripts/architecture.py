@@ -54,10 +54,11 @@ RULES: Mapping[str, Rule] = {
     "core": Rule(third=("numpy",), pure=True),
     "i18n": Rule(("core",)),
     "protocol": Rule(("core",), pure=True),
-    "experiment": Rule(("core", "protocol", "i18n"), ("pydantic", "pydantic_core")),
+    "plugins": Rule(("core",)),
+    "experiment": Rule(("core", "protocol", "plugins", "i18n"), ("pydantic", "pydantic_core")),
     "privacy": Rule(("core", "protocol"), ("numpy", "dp_accounting", "cryptography")),
     "store": Rule(("core",), ("pymongo", "psycopg")),
-    "tasks": Rule(("core",), ("numpy", "threadpoolctl", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "datasets", "PIL")),
+    "tasks": Rule(("core", "plugins"), ("numpy", "threadpoolctl", "torch", "xgboost", "lightgbm", "sklearn", "pyarrow", "datasets", "PIL")),
     "runtimes": Rule(WIRE, ("numpy",)),
     "runtimes.local": Rule(WIRE, ("numpy",)),
     "runtimes.http": Rule(WIRE, ("numpy", "fastapi", "starlette", "uvicorn", "httpx", "pydantic")),
@@ -69,6 +70,7 @@ RULES: Mapping[str, Rule] = {
         ("core", "store", "tasks.registry", "i18n"), ("numpy", "pydantic", "fastapi", "starlette", "nicegui", "sqlalchemy", "alembic")
     ),
     "learn": Rule(("core", "i18n"), ("numpy", "matplotlib")),
+    "diagnosis": Rule(("core", "i18n"), ("numpy",)),
     "report": Rule(("core", "i18n"), ("numpy", "tensorboard", "mlflow")),
     "cli": Rule(everything=True),
 }
