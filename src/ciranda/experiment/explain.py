@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ciranda.core.errors import ExperimentError
-from ciranda.core.texts import Text, joined
+from ciranda.core.texts import Text, joined, marked
 from ciranda.experiment.names import kebab, nearest
 from ciranda.experiment.schema import Experiment
 
@@ -27,16 +27,16 @@ _KINDS: Mapping[str, Text] = {
     "int_from_float": _WHOLE,
 }
 _BOUNDS: Mapping[str, tuple[str, str]] = {
-    "greater_than": ("gt", "is {given}, but must be more than {bound:g}."),
-    "greater_than_equal": ("ge", "is {given}, but must be at least {bound:g}."),
-    "less_than": ("lt", "is {given}, but must be less than {bound:g}."),
-    "less_than_equal": ("le", "is {given}, but must be at most {bound:g}."),
-    "string_too_short": ("min_length", "is {given}, but must have a length of at least {bound:g}."),
-    "string_too_long": ("max_length", "is {given}, but must have a length of at most {bound:g}."),
+    "greater_than": ("gt", marked("is {given}, but must be more than {bound:g}.")),
+    "greater_than_equal": ("ge", marked("is {given}, but must be at least {bound:g}.")),
+    "less_than": ("lt", marked("is {given}, but must be less than {bound:g}.")),
+    "less_than_equal": ("le", marked("is {given}, but must be at most {bound:g}.")),
+    "string_too_short": ("min_length", marked("is {given}, but must have a length of at least {bound:g}.")),
+    "string_too_long": ("max_length", marked("is {given}, but must have a length of at most {bound:g}.")),
 }
 _OTHERS: Mapping[str, str] = {
-    "finite_number": "is {given}, but must be finite.",
-    "string_pattern_mismatch": "is {given}, but must be of another form (no '/', no '\\\\', no control characters).",
+    "finite_number": marked("is {given}, but must be finite."),
+    "string_pattern_mismatch": marked("is {given}, but must be of another form (no '/', no '\\\\', no control characters)."),
 }
 
 

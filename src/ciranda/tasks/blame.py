@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from ciranda.core.errors import CirandaError, SignatureError, TaskError, blame
-from ciranda.core.texts import Text
+from ciranda.core.texts import Text, marked
+from ciranda.plugins.files import first_line
 
 
 @contextmanager
@@ -57,11 +58,6 @@ def explain(error: BaseException, doing: Text, module: Any = None) -> TaskError:
     return TaskError("{doing} failed. {text}", doing=doing, text=text)
 
 
-def first_line(error: BaseException) -> str | Text:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else Text("no message")
-
-
 def _layer(trace: TracebackType | None, module: Any) -> Text | None:
     """The innermost layer of `module` that was running, what it was given and what it holds; None if none was, or it is no leaf."""
     names = {id(child): name for name, child in module.named_modules()}
@@ -88,7 +84,7 @@ def _expected(layer: Any) -> Text:
         ("in_features", "(..., {size})"),
         ("in_channels", "(batch, {size}, ...)"),
         ("num_features", "(batch, {size}, ...)"),
-        ("num_embeddings", "integers below {size}"),
+        ("num_embeddings", marked("integers below {size}")),
         ("input_size", "(..., {size})"),
         ("normalized_shape", "(..., *{size})"),
     ):
