@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays_of
 from ciranda.core.errors import DivergedError, ExperimentError, RefusedUpdate
 from ciranda.core.params import Arrays, Signature
 from ciranda.core.stages import INCOMPATIBLE, Chain, Clip, Float16, Kind, Stage, incompatible, l2_norm
+from ciranda.core.strategies import Scaffold
 from ciranda.core.texts import Text
 from ciranda.core.update import Contract, Total, Update, accept, finish, fold, zero
 
@@ -260,6 +261,20 @@ def test_what_needs_decoding_cannot_precede_what_only_the_sum_opens() -> None:
 def test_stages_that_exclude_one_another_are_refused() -> None:
     with pytest.raises(ExperimentError, match="'secure-aggregation' and 'float16' cannot work together"):
         Chain([Float16(), Recorder("secure-aggregation", "mask")])
+
+
+@pytest.mark.parametrize("name", ["strategy", "private"])
+def test_a_stage_cannot_take_the_place_of_another_state(name: str) -> None:
+    with pytest.raises(ExperimentError, match=f"cannot be called '{name}'"):
+        Chain([Recorder(name, "transform")])
+
+
+def test_stages_are_checked_against_what_stands_beside_them() -> None:
+    Chain([Clip(1.0)]).check(["parts-beside-the-model"])
+    with pytest.raises(ExperimentError, match="'clip' and 'scaled-updates' cannot work together"):
+        Chain([Clip(1.0)]).check(["parts-beside-the-model", "scaled-updates"])
+    with pytest.raises(ExperimentError, match="'differential-privacy' and 'parts-beside-the-model'"):
+        Chain([Recorder("noise", "privatise")]).check(Scaffold.features)
 
 
 # --- what excludes one another

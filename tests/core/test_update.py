@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ciranda.core.errors import DivergedError, RefusedUpdate, RunError, SignatureError
 from ciranda.core.exact import Scale
-from ciranda.core.params import Signature
+from ciranda.core.params import Arrays, Signature
 from ciranda.core.reducers import PartContract
 from ciranda.core.task import Part
 from ciranda.core.update import (
@@ -368,3 +368,38 @@ def test_buffers_move_by_the_mean_and_counters_to_the_largest() -> None:
 def test_a_model_without_buffers_is_left_as_it_is() -> None:
     plain = {"x": np.zeros(2, np.float32)}
     assert apply_buffers(plain, Aggregate({"model": plain}, 1, 1, {})) == plain
+
+
+class Rule:
+    """Adds a part to every update, and the bounds of its own to the part "model"."""
+
+    def parts(self, model: Arrays, max_weight: int, cohort: int, population: int) -> dict[str, PartContract]:
+        signature = Signature.of(model)
+        return {
+            "extra": PartContract("mean-of-n", signature, (Scale(8.0, 1, cohort),) * len(model), population),
+            "model": PartContract("weighted-mean", signature, (Scale(2.0, max_weight, cohort),) * len(model)),
+        }
+
+
+def test_a_rule_adds_parts_and_may_replace_the_bounds() -> None:
+    plain = Contract.for_model(model(), part_of, max_weight=HEAVIEST, cohort=COHORT)
+    ruled = Contract.for_model(model(), part_of, max_weight=HEAVIEST, cohort=COHORT, rule=Rule(), population=50)
+    assert ruled.parts.keys() == {*plain.parts, "extra"}
+    assert list(ruled.parts) == sorted(ruled.parts)
+    assert ruled.parts["extra"].population == 50
+    assert ruled.parts["extra"].signature == ruled.parts["model"].signature == plain.parts["model"].signature
+    assert {scale.bound for scale in ruled.parts["model"].scales} == {2.0}
+    assert ruled.num_bytes == plain.num_bytes + plain.parts["model"].signature.num_bytes
+    assert ruled.local == plain.local
+
+
+def test_what_a_rule_added_must_be_there() -> None:
+    ruled = Contract.for_model(model(), part_of, max_weight=HEAVIEST, cohort=COHORT, rule=Rule(), population=50)
+    sent = Update(difference(model(), model(), part_of), 1, {})
+    assert accept(ruled, sent) == "wrong-shape"
+    assert accept(ruled, replace(sent, parts={**sent.parts, "extra": sent.parts["model"]})) == ""
+
+
+def test_the_trained_tensors_of_a_model() -> None:
+    made = Contract.for_model(model(), part_of, max_weight=HEAVIEST, cohort=COHORT)
+    assert set(made.trained(model())) == {name for name in model() if part_of(name) == "model"}

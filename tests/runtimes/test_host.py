@@ -15,10 +15,11 @@ from ciranda.core.population import name_of
 from ciranda.core.rng import Draw
 from ciranda.core.selection import random_selection
 from ciranda.core.stages import Chain
+from ciranda.core.strategies import FedAvgM, StrategyState
 from ciranda.core.strategies import make as make_strategy
-from ciranda.core.task import Arrays, ClientSettings
+from ciranda.core.task import Arrays, ClientSettings, Part
 from ciranda.core.update import Contract
-from ciranda.protocol.messages import Close, CloseRule, Command, Event, ResumeAsked
+from ciranda.protocol.messages import Close, CloseRule, Command, Event, Record, ResumeAsked
 from ciranda.protocol.plan import Plan
 from ciranda.runtimes.base import Gathered, Published
 from ciranda.runtimes.host import Host
@@ -53,12 +54,14 @@ class Watched:
         self._wire = LocalWire(pool, len(population.data.test), 2, lambda *_: None)
         self._log, self._spoil = log, spoil
         self.repeatable = repeatable
+        self.published: list[Published] = []
 
     def publish(self, model: Published) -> None:
+        self.published.append(model)
         self._wire.publish(model)
 
     def carry(self, commands: Sequence[Command]) -> None:
-        self._log.append("carry")
+        self._log.append("record" if isinstance(commands[0], Record) else "carry")
         self._wire.carry(commands)
 
     def events(self) -> Sequence[Event]:
@@ -222,3 +225,56 @@ def test_the_stored_model_is_readable_by_anyone(store: MemoryStore) -> None:
     it.run()
     with store.open(blobs[-1]) as stream:
         np.testing.assert_array_equal(decode(stream.read())[0]["w"], it.model["w"])
+
+
+def test_a_wire_is_told_of_a_record_once_its_row_is_stored_and_again_after_a_crash(store: MemoryStore) -> None:
+    log: list[str] = []
+    it = host(Noted(store, log), Watched(log), rounds=2)
+    it.start(initial(), CLIENTS)
+    it.run()
+    assert log.count("record") == 2
+    assert all(log[place - 1] == "append" for place, call in enumerate(log) if call == "record")
+    log.clear()
+    again = host(store, Watched(log), rounds=2)
+    again.recover()
+    again.run()
+    assert log.count("record") >= 1
+
+
+def test_what_a_strategy_broadcasts_goes_with_the_model(store: MemoryStore) -> None:
+    class Telling(FedAvgM):
+        def broadcast(self, state: StrategyState) -> Arrays:
+            return {"told": state["velocity/w"]}
+
+    wire = Watched([])
+    it = Host(plan(), Telling(), wire, store, Chain(), contract, lambda row, blob: None)
+    it.start(initial(), CLIENTS)
+    it.run()
+    assert len(wire.published) == ROUNDS + 1
+    assert not wire.published[0].broadcast["told"].any()
+    moved = wire.published[1].arrays["w"] - wire.published[0].arrays["w"]
+    np.testing.assert_allclose(wire.published[1].broadcast["told"], moved)
+    other = Watched([])
+    again = Host(plan(), Telling(), other, store, Chain(), contract, lambda row, blob: None)
+    again.recover()
+    np.testing.assert_array_equal(other.published[0].broadcast["told"], wire.published[-1].broadcast["told"])
+
+
+def test_a_strategy_starts_from_the_trained_tensors_alone(store: MemoryStore) -> None:
+    class Buffered(MeanTask):
+        def part_of(self, name: str) -> Part:
+            return "model" if name == "w" else "private"
+
+    seen: list[list[str]] = []
+
+    class Curious(FedAvgM):
+        def init(self, model: Arrays) -> StrategyState:
+            seen.append(list(model))
+            return super().init(model)
+
+    def agreed(model: Arrays) -> Contract:
+        return Contract.for_model(model, Buffered().part_of, max_weight=3, cohort=CLIENTS)
+
+    it = Host(plan(), Curious(), Watched([]), store, Chain(), agreed, lambda row, blob: None)
+    it.start({**initial(), "own": np.zeros(3)}, CLIENTS)
+    assert seen == [["w"]]

@@ -430,3 +430,34 @@ def test_seeded_restores_after_an_error() -> None:
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_an_optimizer_of_ones_own_is_corrected_and_not_counted() -> None:
+    class Own(Plain):
+        def optimizer(self, parameters: Iterable[nn.Parameter], settings: ClientSettings) -> torch.optim.Optimizer:
+            return torch.optim.RMSprop(parameters, lr=settings.learning_rate)
+
+    task = TorchEngine(Own(), "cpu")
+    model = task.initial(Draw(1))
+    shift = {name: np.full_like(array, 0.5) for name, array in model.items()}
+    plain, corrected = task.train(model, FEW, SGD, Draw(2)), task.train(model, FEW, SGD, Draw(2), shift)
+    assert plain.steps == corrected.steps == 0
+    assert model_sha256(plain.arrays) != model_sha256(corrected.arrays)
+
+
+def test_a_parameter_without_gradient_is_corrected_and_a_frozen_one_is_not() -> None:
+    class Partly(Plain):
+        def model(self) -> nn.Module:
+            module = nn.ModuleDict({"used": nn.Linear(5, 3), "unused": nn.Linear(2, 2), "frozen": nn.Linear(2, 2)})
+            module["frozen"].requires_grad_(False)
+            return module
+
+        def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+            return F.cross_entropy(model["used"](batch.x), batch.y)  # type: ignore[index]
+
+    task = TorchEngine(Partly(), "cpu")
+    model = task.initial(Draw(1))
+    shift = {name: np.ones_like(array) for name, array in model.items()}
+    after = task.train(model, FEW[:6], SGD, Draw(2), shift).arrays
+    np.testing.assert_allclose(after["unused.bias"], model["unused.bias"] - 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(after["frozen.bias"], model["frozen.bias"])
