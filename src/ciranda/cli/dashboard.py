@@ -117,11 +117,11 @@ class Dashboard(Display):
         sides.add_column(ratio=1)
         sides.add_column(width=SIDE)
         sides.add_row(self._curve(inner - SIDE - 3), self._numbers())
-        parts = [self._bar(inner), Text(), sides, Text(), self._clients(), Text()]
+        parts = [self._whole(inner), Text(), sides, Text(), self._clients(), Text()]
         parts += [Text(line, no_wrap=True, overflow="ellipsis", style="dim") for line in self._lines]
         return Panel(Group(*parts), title=Text(self._title, style="bold"), title_align="left", width=inner + 4, border_style="blue")
 
-    def _bar(self, width: int) -> RenderableType:
+    def _whole(self, width: int) -> RenderableType:
         from rich.text import Text
 
         share = min(1.0, self._done / max(1, self._rounds))
@@ -161,13 +161,13 @@ class Dashboard(Display):
         rows += [(metric_name(name), Text(measure(name, value), style="bold")) for name, value in main_metrics(self._latest).items()]  # type: ignore[misc]
         if self._points:
             best = (max if rises(self._metric) else min)(self._points, key=lambda point: point[1])
-            rows.append((_("best"), _("{value} in round {round}", value=measure(self._metric, best[1]), round=best[0])))
+            rows.append((_("best, in round {round}", round=best[0]), measure(self._metric, best[1])))
         own = [values[self._metric] for values in self._latest.get("clients", {}).values() if values.get(self._metric) is not None]
         if own:
             rows.append((_("worst client"), measure(self._metric, min(own) if rises(self._metric) else max(own))))
         rows.append((_("sent up, down"), f"{bytes_text(self._sent[0])}, {bytes_text(self._sent[1])}"))
         rows.append((_("last round took"), seconds_text(self._latest["seconds"]) if "seconds" in self._latest else "–"))
-        rows.append((_("missing or refused"), Text(str(self._missing), style="red" if self._missing else "")))  # type: ignore[arg-type]
+        rows.append((_("not counted"), Text(str(self._missing), style="red" if self._missing else "")))  # type: ignore[arg-type]
         for row in rows:
             table.add_row(*row)
         return table
@@ -182,14 +182,15 @@ class Dashboard(Display):
         if not self._round_now:
             text.append(_("The first round begins."), "dim")
             return text
-        text.append(
-            _("Round {round}, {what}: {done} of {of} clients", round=self._round_now, what=what, done=self._answers, of=self._asked)
-        )
+        # The server's own evaluation comes in slices, beside those of the clients.
+        done = sum(not name.startswith("@") for name in self._states) if self._states else self._answers
+        told = {"round": self._round_now, "what": what, "done": done, "of": self._asked}
+        text.append(_("Round {round}, {what}: {done} of {of} clients", **told))
         text.append("\n")
         for name, reason in list(self._states.items())[:MOST_NAMES]:
             shown = _("server") if name.startswith("@") else name
             text.append(f"✗ {shown} " if reason else f"✓ {shown} ", "red" if reason else "green")
-        waiting = max(0, self._asked - len(self._states))
+        waiting = max(0, self._asked - done)
         hidden = max(0, len(self._states) - MOST_NAMES)
         text.append(f"+{hidden} " if hidden else "", "dim")
         text.append("· " * min(waiting, MOST_NAMES), "dim")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from zlib import crc32
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from ciranda.report.text import short
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 122, 12, 42
 LINE = 15  # least distance of two labels
-_ids = count(1)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,9 @@ def chart(
 ) -> Html:
     """The chart, read aloud as its title and description."""
     frame = _Frame.of(x, y, lines, areas, backdrop, height)
-    number = next(_ids)
+    points = json.dumps([[line.name, line.colour, *_hover(line)] for line in lines if len(line.x)], ensure_ascii=False)
+    # The same figure has the same id in every report of the same run.
+    number = crc32(f"{title}\n{description}\n{points}".encode())
     return tag(
         "svg",
         tag("title", title, id=f"t{number}"),
@@ -103,7 +104,7 @@ def chart(
         role="img",
         aria_labelledby=f"t{number} d{number}",
         data_frame=json.dumps([LEFT, TOP, frame.width, frame.height, *map(_rounded, (*frame.x, *frame.y))]),
-        data_lines=json.dumps([[line.name, line.colour, *_hover(line)] for line in lines if len(line.x)], ensure_ascii=False),
+        data_lines=points,
         data_x=x.label,
     )
 
