@@ -30,6 +30,7 @@ from ciranda.protocol.messages import (
     Event,
     Instruct,
     PhaseKind,
+    Record,
     Refuse,
     Replied,
 )
@@ -120,11 +121,25 @@ class WireConformance:
             assert gathered.metrics[str(rank)] == task.evaluate(published.arrays, population.test(rank), 2)
         assert gathered.metrics[EVALUATOR]["n"] == len(population.data.test)
 
-    def test_a_cancelled_phase_is_silent(self, wire: Wire, published: Published) -> None:
+    def test_a_cancelled_phase_leaves_nothing_to_the_next_attempt(self, wire: Wire, published: Published) -> None:
         wire.carry(instructions(published, "1.1.0.train", "train", NAMES))
         wire.carry([Cancel(f"cancel/{name}", name, "1.1.0.train") for name in NAMES])
         replies = ask(wire, published, "1.2.0.train", "train", NAMES)
-        assert {reply.phase for reply in replies} == {"1.2.0.train"}
+        assert sorted(reply.name for reply in replies) == sorted(NAMES)
+        wire.carry([verdict(reply) for reply in replies])
+        gathered = close(wire, published, "1.2.0.train", "train", replies)
+        assert gathered.total is not None
+        assert gathered.total.count == CLIENTS
+
+    def test_a_record_is_taken_in_and_changes_no_round(self, wire: Wire, published: Published) -> None:
+        """Twice, as after a crash, and of clients that may keep nothing."""
+        replies = ask(wire, published, "1.1.0.train", "train", NAMES)
+        wire.carry([verdict(reply) for reply in replies])
+        close(wire, published, "1.1.0.train", "train", replies)
+        record = Record("1/record", {"round": 1, "accepted": [[reply.name, reply.digest] for reply in replies]})
+        wire.carry([record])
+        wire.carry([record])
+        assert {reply.phase for reply in ask(wire, published, "2.1.0.train", "train", NAMES)} == {"2.1.0.train"}
 
     def test_a_deadline_passes_and_a_disarmed_one_does_not(self, wire: Wire, published: Published) -> None:
         wire.carry([Arm("a", "first", 0.001), Disarm("b", "first"), Arm("c", "second", 0.002)])
@@ -156,11 +171,11 @@ def instructions(model: Published, phase: str, kind: PhaseKind, names: Sequence[
 
 
 def ask(wire: Wire, model: Published, phase: str, kind: PhaseKind, names: Sequence[str]) -> list[Replied]:
-    """Instruct, and wait for everybody."""
+    """Instruct, and wait for everybody. Replies to other phases, which a far client may have sent before it heard of the end, are late."""
     wire.carry(instructions(model, phase, kind, names))
     replies: list[Replied] = []
     while len(replies) < len(names):
-        replies.extend(_replied(event) for event in wire.events())
+        replies.extend(reply for event in wire.events() if (reply := _replied(event)).phase == phase)
     return replies
 
 
