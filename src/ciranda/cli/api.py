@@ -15,11 +15,14 @@ from ciranda.cli.progress import Display
 from ciranda.cli.result import Result, read_result
 from ciranda.core.errors import ExperimentError
 from ciranda.core.strategies import STRATEGIES
-from ciranda.core.task import Array, Arrays, Task
+from ciranda.core.task import Array, Arrays, FederatedData, Task
 from ciranda.experiment.explain import Origin
-from ciranda.experiment.load import check, resolve
+from ciranda.experiment.load import check, resolve, table_defaults
 from ciranda.experiment.names import kebab, nearest, parameters
 from ciranda.experiment.schema import Experiment
+from ciranda.tasks.datasets.encoding import Encoding
+from ciranda.tasks.datasets.frames import table_of
+from ciranda.tasks.datasets.table import read_table
 from ciranda.tasks.user import as_task
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from ciranda.tasks.torch_task import TorchTask
 
-Setting = str | bool | int | float
+Setting = str | bool | int | float | list[str]
 _PRECEDENCE = ("client", "federation", "rounds", "experiment", "strategy", "evaluate", "stop", "privacy", "data")
 _DEFAULTS = tuple(Experiment(experiment={"task": "any"}))  # type: ignore[arg-type]
 
@@ -67,8 +70,16 @@ class Run:
         """The final model: name -> array; `module.load_state_dict` takes it through `torch.from_numpy`."""
         return compose.stored_model(self._folder)
 
-    def predict(self, x: Array) -> Array:
-        """Class probabilities, shape (n, classes), or predicted targets, for raw inputs as the task's data has them."""
+    def predict(self, x: Any) -> Array:
+        """Class probabilities, shape (n, classes), or predicted targets.
+
+        Args:
+            x: raw inputs as the task's data has them; or, for a run on a table, later rows: a CSV file's path or a data frame.
+        """
+        record = self._folder.data_record()
+        if record is not None and (isinstance(x, str | Path) or hasattr(x, "columns")):
+            table = read_table(Path(x)) if isinstance(x, str | Path) else table_of(x)
+            x = Encoding.from_json(record["encoding"]).encode(table)
         return self._task.predict(self.model, x)
 
     def plot(self) -> Drawing:
@@ -89,12 +100,18 @@ class Run:
 
 
 def run(
-    what: Task | TorchTask | str, *, out: str | Path | None = None, workers: int | None = None, quiet: bool = False, **settings: Setting
+    what: Task | TorchTask | FederatedData | str,
+    *,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+    **settings: Setting,
 ) -> Run:
     """Train federatedly and return when it is done.
 
     Args:
-        what: a task object, or what `ciranda run` takes: a preset, a TOML file, "my_task.py:Class".
+        what: a task object, a data set made of a table (`ciranda.data.from_frame`), or what `ciranda run` takes: a preset, a TOML
+            file, "my_task.py:Class", or "data.csv" with target="price" and perhaps client_column="town".
         out: the run's folder; by default runs/NAME-001, the first number that is free.
         workers: worker processes; by default one per core.
         settings: keys of an experiment file in snake case: clients=20, num_rounds=5, learning_rate=0.1, strategy="fedprox",
@@ -111,15 +128,19 @@ def run(
     return Run(folder, result, task or compose.task_of(experiment))
 
 
-def described(what: Task | TorchTask | str, settings: Mapping[str, Setting]) -> tuple[Experiment, Task | None]:
+def described(what: Task | TorchTask | FederatedData | str, settings: Mapping[str, Setting]) -> tuple[Experiment, Task | None]:
     """The experiment that `what` and some settings make, and the task if it is a Python object. Raises ExperimentError."""
     placed = place(settings)
     if isinstance(what, str):
         overrides = [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()]
-        return resolve(what, overrides), None
+        table = placed.get("data", {})
+        return resolve(what, overrides, target=table.get("target"), client_column=table.get("client-column")), None
     task = as_task(what)
-    own = {"task": f"python:{task.name}", "name": task.name}
-    return check({**placed, "experiment": {**own, **placed.get("experiment", {})}}, Origin("ciranda.run", {}, {})), task
+    own: dict[str, dict[str, Any]] = {"experiment": {"task": f"python:{task.name}", "name": task.name}}
+    if isinstance(what, FederatedData):
+        own |= table_defaults(natural=what.groups is not None)
+    sections = {name: {**own.get(name, {}), **placed.get(name, {})} for name in {**own, **placed}}
+    return check(sections, Origin("ciranda.run", {}, {})), task
 
 
 def resume(

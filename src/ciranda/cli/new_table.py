@@ -6,15 +6,18 @@ import json
 import os
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ciranda.cli.tables import csv_task
+from ciranda.cli.tables import csv_task, wish_of
 from ciranda.experiment.load import resolve
 from ciranda.experiment.schema import Experiment
 from ciranda.i18n import told
+from ciranda.tasks.datasets.csvfile import federated
 from ciranda.tasks.datasets.described import described
 from ciranda.tasks.datasets.encoding import CategoryColumn, Encoding, NumberColumn
+from ciranda.tasks.datasets.table import read_table
 
 TASK = '''"""What is learned: {target}, a {kind}, from {source}.
 
@@ -39,8 +42,8 @@ class {name}(ciranda.TableTask):
             client_column={client_column},  # whose row it is; None: the partitioner deals the rows out
             kind="{kind}",
             test_fraction=0.2,  # rows that the server keeps back to evaluate on
-            drop=[],  # columns that are no features
-            keep=[],  # columns that are, though they look like identifiers, dates or prose
+            drop={drop},  # columns that are no features
+            keep={keep},  # columns that are, though they look like identifiers, dates or prose
             missing="fill",  # with the median or the most frequent; "drop" leaves the rows out, "error" refuses them
             min_count=1,  # a client does not tell the others of categories that fewer of its rows have
         )
@@ -81,6 +84,10 @@ def project(source: Path, target: str, client_column: str | None, folder: Path) 
     record: dict[str, Any] = dict(csv_task(experiment).data().record or {})
     encoding = Encoding.from_json(record["encoding"])
     stem = experiment.experiment.name
+    dropped = list(record["found"]["left_out"])
+    # Seen as one table, other columns may look like identifiers than seen by owner.
+    whole = replace(wish_of(experiment.data), drop=tuple(dropped))
+    kept = list((federated(read_table(source), whole, name=stem, source=stem)[0].record or {})["found"]["left_out"])
     values: dict[str, Any] = {
         "name": class_name(stem),
         "stem": _quoted(stem),
@@ -88,6 +95,8 @@ def project(source: Path, target: str, client_column: str | None, folder: Path) 
         "target_text": _quoted(target),
         "client_column": _quoted(client_column) if client_column is not None else "None",
         "kind": encoding.kind,
+        "drop": json.dumps(dropped, ensure_ascii=False),
+        "keep": json.dumps(kept, ensure_ascii=False),
         "source": source.name,
         "path": _quoted(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()),
         "columns": "\n".join(_columns(encoding, record["found"]["left_out"])),

@@ -21,6 +21,7 @@ from ciranda.experiment.names import nearest
 from ciranda.experiment.overrides import apply_overrides
 from ciranda.experiment.presets import preset_names, preset_text
 from ciranda.experiment.schema import Experiment
+from ciranda.plugins.files import is_file, split
 
 MAX_BYTES = 1024 * 1024
 
@@ -42,7 +43,7 @@ def resolve(what: str, overrides: Sequence[str] = (), *, target: str | None = No
     if target is not None or client_column is not None:
         raise ExperimentError("--target and --client-column go with a CSV file, not with '{what}'.", what=what)
     if suffix == ".py":
-        return _from_table({"experiment": {"task": _python_task(what, Path.cwd())}}, what, overrides)
+        return _from_table({"experiment": {"task": _python_class(what, Path.cwd())}}, what, overrides)
     path = Path(what)
     if suffix == ".toml" or path.is_file():
         return load(path, overrides)
@@ -128,32 +129,37 @@ def _csv(what: str, target: str | None, client_column: str | None) -> dict[str, 
     data = {"csv": what, "target": target}
     if client_column is not None:
         data["client-column"] = client_column
-    natural = client_column is not None or path.is_dir()
-    federation = {"partitioner": "natural-id"} if natural else {}
     head = {"task": "csv", "name": path.resolve().stem[:80]}
-    return {"experiment": head, "data": data, "federation": federation, "rounds": {"num-rounds": 20}, "client": dict(_TABLE_CLIENT)}
+    return {"experiment": head, "data": data, **table_defaults(natural=client_column is not None or path.is_dir())}
 
 
-# A linear model on standardised columns: small steps, which a hundred columns that say the same do not blow up, and many of them.
-_TABLE_CLIENT = {"local-epochs": 5, "batch-size": 16, "learning-rate": 0.02}
+def table_defaults(*, natural: bool) -> dict[str, dict[str, Any]]:
+    """What differs from the other defaults for the rows of a table; `natural`: they say who owns them.
+
+    A linear model on standardised columns wants many small steps, which a hundred columns that say the same do not blow up.
+    """
+    return {
+        "federation": {"partitioner": "natural-id"} if natural else {},
+        "rounds": {"num-rounds": 20},
+        "client": {"local-epochs": 5, "batch-size": 16, "learning-rate": 0.02},
+    }
 
 
-def _python_task(task: str, folder: Path) -> str:
-    """`my_task.py:Class` with the file's absolute path, so that a run can be resumed from another folder."""
-    head, colon, name = task.rpartition(":")
-    path, suffix = (head, colon + name) if colon and head.endswith(".py") else (task, "")
-    return str((folder / path).resolve()) + suffix
+def _python_class(name: str, folder: Path) -> str:
+    """`mine.py:Class` with the file's absolute path, so that a run can be resumed from another folder."""
+    file, wanted = split(name)
+    return str((folder / Path(file).expanduser()).resolve()) + (f":{wanted}" if wanted else "")
 
 
 def _anchor_paths(table: Mapping[str, Any], folder: Path, origin: Origin) -> None:
     """Make the paths of a file absolute: those it holds from its own folder, those given by option from the current one."""
-    for section, key in (("experiment", "task"), ("data", "csv")):
+    for section, key in (("experiment", "task"), ("strategy", "name"), ("stage", "name"), ("rounds", "selection"), ("data", "csv")):
         keys = table.get(section)
         value = keys.get(key) if isinstance(keys, dict) else None
         if not isinstance(keys, dict) or not isinstance(value, str) or not value:
             continue
         base = Path.cwd() if (section, key) in origin.options else folder
-        if key != "task":
+        if key == "csv":
             keys[key] = str((base / Path(value).expanduser()).resolve())
-        elif value.endswith(".py") or ".py:" in value:
-            keys[key] = _python_task(value, base)
+        elif is_file(value):
+            keys[key] = _python_class(value, base)

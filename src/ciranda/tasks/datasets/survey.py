@@ -1,8 +1,9 @@
 """What the owners of a table must agree on before they train, found without pooling a row: three exchanges of questions and sums.
 
 A question and an answer are plain JSON. An owner answers from its own rows (`answer`); answers add up in any order and grouping
-(`merge`), because everything in them is a whole number; the sums make the next question or the end (`Survey`). The result therefore
-does not depend on how the rows are spread over owners, as long as no owner withholds a category.
+(`merge`), because everything in them is a whole number; the sums make the next question or the end (`Survey`). Scales, medians and
+categories therefore do not depend on how the rows are spread over owners, unless one withholds a category. What looks like an
+identifier may: an owner sees only whether its own rows differ, and is not asked with fewer than ten.
 
 1. "columns": for each column how many values are there, missing, numbers, whole, dates and different, and a power of two above the largest.
 2. "values": for columns of numbers the sums of the values and of their squares, in units of 2^-40 of that power; for columns of
