@@ -147,11 +147,17 @@ class _Reader(ast.NodeVisitor):
     def __init__(self, found: Found, where: str, errors: Mapping[str, int], constants: Mapping[str, list[ast.expr]]) -> None:
         self._found, self._where, self._errors, self._constants = found, where, errors, constants
         self._scopes: list[dict[str, list[ast.expr]]] = []
+        self._class = ""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._scopes.append(_assigned(node.body))
         self.generic_visit(node)
         self._scopes.pop()
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        outer, self._class = self._class, node.name
+        self.generic_visit(node)
+        self._class = outer
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if isinstance(node.target, ast.Name) and node.target.id in ATTRIBUTES and node.value is not None:
@@ -160,14 +166,17 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        inner = isinstance(node.func, ast.Attribute) and name == "__init__"
+        inner = name == "__init__" and self._class in self._errors
+        if inner and node.args:  # super().__init__("...", hint="..."): a literal counts, what is only handed on does not
+            for value in (node.args[0], *(keyword.value for keyword in node.keywords if keyword.arg == "hint")):
+                self._take(value, node, strict=False)
         places = PLACES.get(name) or ((self._errors[name],) if self._errors.get(name, -1) >= 0 else ())
         if name == "plural" and len(node.args) > 1 and all(isinstance(arg, ast.Constant) for arg in node.args[:2]):
             one, many = (str(arg.value) for arg in node.args[:2] if isinstance(arg, ast.Constant))
             self._found.add(one, self._where, many)
         else:
             for place in places:
-                if place < len(node.args) and not inner and not isinstance(node.args[place], ast.Starred):
+                if place < len(node.args) and not isinstance(node.args[place], ast.Starred):
                     self._take(node.args[place], node, strict=name not in LENIENT)
         if name in self._errors or places or any(keyword.arg == "help" for keyword in node.keywords):
             for keyword in node.keywords:

@@ -12,6 +12,7 @@ from ciranda.core.errors import ExperimentError
 from ciranda.core.partition.base import Index
 from ciranda.core.partition.deal import NOBODY, Pieces, at_most, by_class, even
 from ciranda.core.rng import Draw
+from ciranda.core.texts import Text
 
 
 def pathological(
@@ -20,7 +21,7 @@ def pathological(
     """Each client holds that many classes; the clients of a class share it evenly (McMahan et al., arXiv:1602.05629, section 3)."""
     order, class_sizes = by_class(labels, draw)
     classes = len(class_sizes)
-    at_most("num-classes-per-partition", num_classes_per_partition, classes, "number of classes in the data")
+    at_most("num-classes-per-partition", num_classes_per_partition, classes, Text("number of classes in the data"))
     held = _assigned(draw, clients, classes, num_classes_per_partition, class_assignment_mode)
     holders = np.bincount(held.ravel(), minlength=classes)
     if not holders.all():
@@ -59,7 +60,7 @@ def shard(
         if num_shards_per_partition is None:
             raise ExperimentError("The partitioner 'shard' needs num-shards-per-partition or shard-size.", key="shard-size")
         shards = clients * num_shards_per_partition
-        at_most("num-shards-per-partition", num_shards_per_partition, len(labels) // clients, "examples per client")
+        at_most("num-shards-per-partition", num_shards_per_partition, len(labels) // clients, Text("examples per client"))
         sizes = even(len(labels), shards)
     else:
         rest = len(labels) % shard_size
@@ -100,7 +101,7 @@ def distribution(
     """
     order, class_sizes = by_class(labels, draw)
     classes, k = len(class_sizes), num_unique_labels_per_partition
-    at_most("num-unique-labels-per-partition", k, classes, "number of classes in the data")
+    at_most("num-unique-labels-per-partition", k, classes, Text("number of classes in the data"))
     if clients % classes:
         raise ExperimentError(
             "federation.clients is {clients}; the partitioner 'distribution' needs a multiple of the {classes} classes.",

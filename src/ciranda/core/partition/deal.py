@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ciranda.core.errors import ExperimentError
 from ciranda.core.partition.base import Index, Partition
 from ciranda.core.rng import Draw
+from ciranda.core.texts import Text
 
 NOBODY = -1
 """The owner of a piece that is left out."""
@@ -74,7 +75,7 @@ def gamma_logs(generator: np.random.Generator, alpha: float | NDArray[np.float64
     return logs
 
 
-def at_most(key: str, value: int, high: int, what: str) -> None:
+def at_most(key: str, value: int, high: int, what: Text) -> None:
     """Refuse a parameter that the data is too small for. Raises ExperimentError."""
     if value > high:
         raise ExperimentError(

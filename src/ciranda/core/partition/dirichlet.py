@@ -13,6 +13,7 @@ from ciranda.core.partition.base import Index
 from ciranda.core.partition.deal import NOBODY, Pieces, at_most, by_class, gamma_logs
 from ciranda.core.partition.sizes import left_over
 from ciranda.core.rng import Draw
+from ciranda.core.texts import Text
 
 ATTEMPTS = 100
 """Dirichlet draws before the wish for a minimum size is given up."""
@@ -31,8 +32,8 @@ def dirichlet(
 ) -> Pieces:
     """Each class is cut in proportions drawn from Dirichlet(alpha, ..., alpha), or with one alpha for each client
     (Hsu et al., arXiv:1909.06335, section 3)."""
-    at_most("min-partition-size", min_partition_size, len(labels) // clients, "examples per client")
-    weights = _alphas(alpha, clients, "client")
+    at_most("min-partition-size", min_partition_size, len(labels) // clients, Text("examples per client"))
+    weights = _alphas(alpha, clients, Text("client"))
     order, class_sizes = by_class(labels, draw)
     best = -1
     for attempt in range(ATTEMPTS):
@@ -67,14 +68,14 @@ def inner_dirichlet(
     sizes = np.asarray(partition_sizes, np.int64)
     left = left_over(sizes, len(labels))
     order, class_sizes = by_class(labels, draw)
-    logs = gamma_logs(draw.at("dirichlet").generator(), _alphas(alpha, len(class_sizes), "class"), (clients, len(class_sizes)))
+    logs = gamma_logs(draw.at("dirichlet").generator(), _alphas(alpha, len(class_sizes), Text("class")), (clients, len(class_sizes)))
     taken = _taken(draw, _turns(draw, sizes), logs, class_sizes)
     pieces = np.vstack([taken, class_sizes - taken.sum(axis=0)])
     assert pieces[-1].sum() == left
     return order, np.tile(np.append(np.arange(clients), NOBODY), len(class_sizes)), pieces.T.ravel()
 
 
-def _alphas(alpha: float | Sequence[float], count: int, what: str) -> float | NDArray[np.float64]:
+def _alphas(alpha: float | Sequence[float], count: int, what: Text) -> float | NDArray[np.float64]:
     if isinstance(alpha, float | int):
         return float(alpha)
     if len(alpha) != count:

@@ -28,8 +28,8 @@ class Cut(CirandaError):
 class Rejected(CirandaError):
     """The server answered with an error. `status` and `code` say which."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "", after: float = 0.0, offset: int = -1) -> None:
-        super().__init__("The server answers {status}: {text}", hint=hint and "{advice}", status=status, text=message, advice=hint)
+    def __init__(self, status: int, code: str, text: str, hint: str = "", after: float = 0.0, offset: int = -1) -> None:
+        super().__init__("The server answers {status}: {text}", hint=hint and "{advice}", status=status, text=text, advice=hint)
         self.status, self.code, self.after, self.offset = status, code, after, offset
 
     @property
