@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from ciranda.cli.api import Run, open_run, replay, resume, run
     from ciranda.cli.study.api import baseline, compare, sweep
     from ciranda.core.errors import CirandaError, StopRequested
+    from ciranda.core.selection.base import SelectionRule
+    from ciranda.core.stages.base import Stage
+    from ciranda.core.strategies.base import BaseStrategy
     from ciranda.tasks import datasets as data
     from ciranda.tasks.table_task import TableTask
     from ciranda.tasks.torch_task import TorchTask
 
 __version__ = "0.1.0"
 __all__ = [
+    "BaseStrategy",
     "CirandaError",
     "Run",
+    "SelectionRule",
+    "Stage",
     "StopRequested",
     "TableTask",
     "TorchTask",
@@ -34,8 +40,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "BaseStrategy": "ciranda.core.strategies.base",
     "CirandaError": "ciranda.core.errors",
     "Run": "ciranda.cli.api",
+    "SelectionRule": "ciranda.core.selection.base",
+    "Stage": "ciranda.core.stages.base",
     "StopRequested": "ciranda.core.errors",
     "TableTask": "ciranda.tasks.table_task",
     "TorchTask": "ciranda.tasks.torch_task",

@@ -71,7 +71,7 @@ def test_long_values_are_cut() -> None:
 
 
 def test_one_line_for_each_finding_up_to_a_screen() -> None:
-    many = explained({**TASK, "rounds": {f"k{number}": 1 for number in range(SHOWN + 3)}})
+    many = explained({**TASK, "client": {f"k{number}": 1 for number in range(SHOWN + 3)}})
     assert len(many.splitlines()) == SHOWN + 1
     assert many.endswith("... and 3 more")
 

@@ -49,8 +49,8 @@ def test_kebab() -> None:
 
 
 def test_a_strategys_parameters_are_its_fields() -> None:
-    assert parameters(STRATEGIES["fedprox"]) == ("proximal-mu",)
-    assert parameters(STRATEGIES["fedavg"]) == ()
+    assert parameters(STRATEGIES["fedprox"]) == ("proximal-mu", *parameters(STRATEGIES["fedavg"]))
+    assert parameters(STRATEGIES["fedavg"])[0] == "server-learning-rate"
 
 
 @pytest.mark.parametrize("group", ["", *(f"{group}." for group in GROUPS)])

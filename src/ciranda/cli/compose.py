@@ -19,11 +19,13 @@ from ciranda.cli.session import OnEvent, Session, begin, stops
 from ciranda.cli.tables import csv_task
 from ciranda.core.codec import decode
 from ciranda.core.errors import CirandaError, ExperimentError, Missing, StoreError
+from ciranda.core.parameters import build
 from ciranda.core.params import Signature
 from ciranda.core.population import Population, name_of
 from ciranda.core.rng import Draw
-from ciranda.core.selection import random_selection
-from ciranda.core.stages import Chain, Clip
+from ciranda.core.selection import Selector, random_selection
+from ciranda.core.selection import make as make_selection
+from ciranda.core.stages import Chain, Clip, Stage
 from ciranda.core.strategies import make as make_strategy
 from ciranda.core.strategies.base import Strategy
 from ciranda.core.task import Array, Arrays, ClientSettings, FederatedData, Task
@@ -31,8 +33,9 @@ from ciranda.core.update import Contract
 from ciranda.experiment.load import dump, load
 from ciranda.experiment.names import nearest
 from ciranda.experiment.schema import Experiment
+from ciranda.plugins.families import SELECTION, STAGE, STRATEGY
 from ciranda.protocol.messages import CloseRule, ResumeAsked
-from ciranda.protocol.plan import Plan
+from ciranda.protocol.plan import Plan, Shortlist
 from ciranda.runtimes.host import Host
 from ciranda.runtimes.local.pool import make_pool
 from ciranda.runtimes.local.wire import LocalWire
@@ -68,7 +71,7 @@ class Assembly:
             self.task.part_of,
             max_weight=self.population.max_weight(),
             cohort=self.cohort,
-            clipping_norm=self.experiment.privacy.clipping_norm,
+            clipping_norm=None if self.chain.feeds_back else self.experiment.privacy.clipping_norm,
             rule=self.strategy.client,
             population=self.population.size,
         )
@@ -88,10 +91,16 @@ def assemble(experiment: Experiment, task: Task | None = None, data: FederatedDa
     data = data if data is not None else task.data()
     draw = Draw(experiment.experiment.seed)
     population = population_of(experiment, data, draw)
-    strategy = make_strategy(experiment.strategy.name, **experiment.strategy.params)
-    norm = experiment.privacy.clipping_norm
-    chain = Chain((Clip(norm),) if norm is not None else ())
-    chain.check(strategy.features)
+    strategy = make_strategy(STRATEGY.find(experiment.strategy.name), **experiment.strategy.params)
+    selection = make_selection(SELECTION.find(experiment.rounds.selection), **experiment.rounds.params)
+    cohort = experiment.cohort(population.size)
+    selection.check(population.size, cohort)
+    chain = chain_of(experiment)
+    features = {*strategy.features}
+    features |= {
+        name for name, held in (("whole-cohort-rule", strategy.needs_cohort), ("loss-based-selection", selection.needs_losses)) if held
+    }
+    chain.check(features)
     return Assembly(
         experiment=experiment,
         task=task,
@@ -99,25 +108,42 @@ def assemble(experiment: Experiment, task: Task | None = None, data: FederatedDa
         strategy=strategy,
         settings=strategy.client_settings(experiment.client.settings()),
         chain=chain,
-        plan=plan_of(experiment, draw),
+        plan=plan_of(experiment, draw, examples=population.partition.sizes),
         draw=draw,
-        cohort=experiment.cohort(population.size),
+        cohort=cohort,
     )
 
 
-def plan_of(experiment: Experiment, draw: Draw, name: Callable[[int], str] = name_of) -> Plan:
-    """The coordinator's constants; `name` turns a rank in the roster into a client's logical name."""
+def chain_of(experiment: Experiment) -> Chain:
+    """What happens to updates on their way."""
+    norm, stage = experiment.privacy.clipping_norm, experiment.stage
+    stages: list[Stage] = [] if norm is None else [Clip(norm)]
+    if stage.name is not None:
+        stages.append(build(STAGE.find(stage.name), f"stage '{stage.name}'", stage.params))
+    return Chain(stages)
+
+
+def plan_of(experiment: Experiment, draw: Draw, name: Callable[[int], str] = name_of, examples: Array | None = None) -> Plan:
+    """The coordinator's constants.
+
+    Args:
+        name: turns a rank in the roster into a client's logical name.
+        examples: how many each client has, shape (clients,); without it selection takes them for equal.
+    """
     rounds, evaluate = experiment.rounds, experiment.evaluate
+    rule = make_selection(SELECTION.find(rounds.selection), **rounds.params)
+    selector = Selector(rule, draw.at("train"), rounds.fraction_train, rounds.min_train_clients, examples, name)
     return Plan(
         run=RUN,
         num_rounds=rounds.num_rounds,
-        select=random_selection(draw.at("train"), rounds.fraction_train, rounds.min_train_clients, name=name),
+        select=selector.select,
         select_evaluate=random_selection(draw.at("evaluate"), evaluate.fraction_evaluate, 1, name=name),
         train=rounds.close_rule(),
         evaluate=CloseRule(deadline_s=rounds.deadline_s, too_few="skip"),
         evaluate_where=evaluate.where,
         evaluate_every=evaluate.every,
         stop=experiment.stop.rule(),
+        shortlist=Shortlist(selector.candidates, selector.choose) if rule.needs_losses else None,
     )
 
 
@@ -224,6 +250,7 @@ def replay(
         assembly.plan,
         num_rounds=max(accepted, default=1),
         select=lambda round, attempt, roster: accepted[round],
+        shortlist=None,
         train=CloseRule("all"),
         stop=replace(assembly.plan.stop, target=None, patience=None, max_bytes=None, max_seconds=None, max_epsilon=None),
     )
@@ -258,6 +285,8 @@ def _work(folder: RunFolder, assembly: Assembly, workers: int | None, on_event: 
             "out": str(folder.path),
         }
     )
+    if not resuming:
+        session.begin()
     try:
         with stops(wire.request_stop):
             probes = pool.start()

@@ -9,7 +9,7 @@ from inspect import get_annotations
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ciranda.core.errors import ExperimentError
+from ciranda.core.errors import CirandaError, ExperimentError
 
 T = TypeVar("T")
 
@@ -36,15 +36,17 @@ def build(kind: type[T], called: str, params: Mapping[str, Any]) -> T:
             parameter=spelled(name),
             takes=", ".join(map(spelled, known)) or "none",
         )
-    needed = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING] if known else []  # type: ignore[arg-type]
-    for name in needed:
-        if name not in params:
-            raise ExperimentError("The {called} needs the parameter '{parameter}'.", called=called, parameter=spelled(name))
+    for each in fields(kind) if known else ():  # type: ignore[arg-type]
+        if each.name not in params and each.default is MISSING and each.default_factory is MISSING:
+            raise ExperimentError("The {called} needs the parameter '{key}'.", called=called, key=spelled(each.name))
     given = {name: checked(kind, name, value) for name, value in params.items()}
     try:
         return kind(**given)
-    except TypeError as error:
-        raise ExperimentError("The {called} cannot be made: {error}", called=called, error=error) from error
+    except CirandaError:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        raise ExperimentError("The {called} cannot be made: {kind}: {error}", called=called, kind=name, error=error) from error
 
 
 def checked(kind: type[Any], name: str, value: Any) -> Any:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ciranda.core.metrics import FALLING, RISING
+from ciranda.core.parameters import names_of
 from ciranda.core.texts import Text
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 METRICS = RISING + FALLING
 GROUPS = ("server", "clients", "train")
@@ -28,9 +25,9 @@ def nearest(word: str, allowed: Iterable[str]) -> Text:
     return Text(": did you mean '{name}'?", name=by_folded[matches[0]]) if matches else Text(".")
 
 
-def parameters(strategy: type[DataclassInstance]) -> tuple[str, ...]:
-    """The kebab-case parameters of a strategy."""
-    return tuple(kebab(each.name) for each in fields(strategy))
+def parameters(kind: type[Any]) -> tuple[str, ...]:
+    """The kebab-case parameters of a strategy, a stage or a selection rule, its own first."""
+    return tuple(map(kebab, names_of(kind)))
 
 
 def metric_problem(metric: str) -> Text | None:

@@ -6,7 +6,6 @@ what depends on the data set (classes, number of natural owners) is checked when
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -17,10 +16,11 @@ from ciranda.core.errors import ExperimentError
 from ciranda.core.metrics import FALLING
 from ciranda.core.partition import CHECKS, PARTITIONERS, checked
 from ciranda.core.selection import cohort_size
-from ciranda.core.strategies import STRATEGIES, make
+from ciranda.core.selection import make as make_selection
 from ciranda.core.task import ClientSettings
-from ciranda.core.texts import Text, joined
-from ciranda.experiment.names import kebab, metric_problem, parameters
+from ciranda.experiment.named import advised, extra_of, keep_extra, kind_of, parameters_of, params_of, problem, whole_problem
+from ciranda.experiment.names import kebab, metric_problem
+from ciranda.plugins.families import SELECTION, STAGE, STRATEGY
 from ciranda.protocol.messages import CloseRule
 from ciranda.protocol.plan import StopRule
 
@@ -30,16 +30,6 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_CLIENTS = 10
-
-
-def problem(message: str, *key: str, **fields: object) -> PydanticCustomError:
-    """An error at `key`, counted from the section that is being checked, in our own words: what follows the key in its sentence."""
-    return _problem(Text(message, **fields), key)
-
-
-def _problem(message: Text, key: tuple[str, ...], *, whole: bool = False) -> PydanticCustomError:
-    """An error at `key`. A `whole` message names the key itself."""
-    return PydanticCustomError("ciranda", "{message}", {"message": message, "key": key, "whole": whole})
 
 
 def known_name(name: str, registry: Collection[str], key: str) -> None:
@@ -127,7 +117,7 @@ class FederationSection(Section):
                 self._fill(clients=entry.number(self.clients, None, params))
         except ExperimentError as error:
             key = str(error.fields["key"])
-            raise _problem(_advised(error), (key,), whole=str(error).startswith(f"federation.{key} ")) from None
+            raise whole_problem(advised(error), (key,), whole=str(error).startswith(f"federation.{key} ")) from None
         object.__setattr__(self, "__pydantic_extra__", {kebab(key): value for key, value in params.items()})
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
             raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
@@ -142,7 +132,9 @@ class FederationSection(Section):
 
 
 class RoundsSection(Section):
-    """[rounds]: how many, who trains, and when a round closes."""
+    """[rounds]: how many, who trains, and when a round closes; beside it whatever parameters the selection rule has."""
+
+    model_config = ConfigDict(extra="allow")
 
     num_rounds: Whole = 3
     fraction_train: Fraction = 1.0
@@ -153,7 +145,7 @@ class RoundsSection(Section):
     deadline_s: Positive = 3600.0
     too_few: Literal["extend", "retry", "skip", "abort"] = "retry"
     max_attempts: Whole = 3
-    selection: Literal["random"] = "random"
+    selection: str = "random"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -163,7 +155,13 @@ class RoundsSection(Section):
             raise problem('goes with close = "first" only.', "first")
         if self.first is not None and self.min_replies > self.first:
             raise problem("is more than rounds.first ({first}), so no round could close.", "min-replies", first=self.first)
+        keep_extra(self, parameters_of(SELECTION, self.selection, "selection", extra_of(self), tuple(map(kebab, type(self).model_fields))))
         return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The selection rule's parameters under their Python names."""
+        return params_of(self)
 
     def close_rule(self) -> CloseRule:
         """The rule by which a training phase closes."""
@@ -199,7 +197,7 @@ class ClientSection(Section):
 
 
 class StrategySection(Section):
-    """[strategy]: its name, and beside it whatever parameters that strategy has."""
+    """[strategy]: its name, or a class in a file of one's own ("mine.py:Mine"), and beside it whatever parameters that strategy has."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -207,25 +205,35 @@ class StrategySection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        known_name(self.name, STRATEGIES, "name")
-        extra = {kebab(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
-        takes = parameters(STRATEGIES[self.name])
-        for key, value in extra.items():
-            if key not in takes:
-                raise PydanticCustomError("unknown_key", "unknown key", {"key": (key,), "allowed": ("name", *takes)})
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise problem("must be a number, not {value!r}.", key, value=value)
-        try:
-            make(self.name, **{_snake(key): value for key, value in extra.items()})
-        except ExperimentError as error:
-            raise problem("cannot work: {error}", *list(extra)[:1], error=_advised(error)) from None
-        object.__setattr__(self, "__pydantic_extra__", extra)
+        keep_extra(self, parameters_of(STRATEGY, self.name, "name", extra_of(self), ("name",)))
         return self
 
     @property
     def params(self) -> dict[str, Any]:
         """The parameters under their Python names."""
-        return {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+        return params_of(self)
+
+
+class StageSection(Section):
+    """[stage]: what else happens to updates on their way: a compression, or a stage of one's own, with its parameters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        extra = extra_of(self)
+        if self.name is not None:
+            keep_extra(self, parameters_of(STAGE, self.name, "name", extra, ("name",)))
+        elif extra:
+            raise problem("goes with stage.name, which is not given.", next(iter(extra)))
+        return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters under their Python names."""
+        return params_of(self)
 
 
 class PrivacySection(Section):
@@ -266,7 +274,7 @@ class StopSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if wrong := metric_problem(self.metric):
-            raise _problem(wrong, ("metric",))
+            raise whole_problem(wrong, ("metric",), whole=False)
         if self.mode is None:
             self._fill(mode="min" if self.metric.rpartition(".")[2] in FALLING else "max")
         return self
@@ -306,6 +314,7 @@ class Experiment(Section):
     rounds: RoundsSection = RoundsSection()
     client: ClientSection = ClientSection()
     strategy: StrategySection = StrategySection()
+    stage: StageSection = StageSection()
     privacy: PrivacySection = PrivacySection()
     evaluate: EvaluateSection = EvaluateSection()
     stop: StopSection = StopSection()
@@ -335,6 +344,10 @@ class Experiment(Section):
         if rounds.min_train_clients > clients:
             raise problem("is more than the {clients} clients there are.", "rounds", "min-train-clients", clients=clients)
         cohort = self.cohort(clients)
+        try:
+            make_selection(kind_of(SELECTION, rounds.selection, "selection"), **rounds.params).check(clients, cohort)
+        except ExperimentError as error:
+            raise whole_problem(advised(error), ("rounds", str(error.fields.get("key", "selection")))) from None
         for key, value in (("min-replies", rounds.min_replies), ("first", rounds.first or 0)):
             if value > cohort:
                 raise problem(
@@ -382,11 +395,6 @@ def default_name(task: str) -> str:
     """A run's name from its task: the registry's name, or a user's file without folder and suffix."""
     stem = task.replace("\\", "/").rpartition("/")[2].partition(":")[0]
     return stem.removesuffix(".py")[:80]
-
-
-def _advised(error: ExperimentError) -> Text:
-    """What is wrong and, where something is, what to do."""
-    return joined(" ", [error.text, error.advice]) if error.hint else error.text
 
 
 def _snake(key: str) -> str:

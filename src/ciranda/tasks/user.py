@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -13,7 +11,7 @@ from typing import Any, cast
 from ciranda.core.errors import CirandaError, TaskError, blame
 from ciranda.core.task import FederatedData, Task
 from ciranda.core.texts import Text
-from ciranda.tasks.blame import first_line
+from ciranda.plugins.files import first_line, is_file, load_module, split
 from ciranda.tasks.table_task import TableTask
 
 _EXAMPLE = "A task is a class such as `class Digits(ciranda.TorchTask)` with model(), loss(model, batch) and data()."
@@ -22,7 +20,7 @@ _PROTOCOL = ("data", "initial", "part_of", "train", "evaluate", "predict")
 
 def is_user_task(name: str) -> bool:
     """Whether an experiment's `task` names a file ("my_task.py:Digits") and not a built-in task."""
-    return name.partition(".py")[1] == ".py" and name.partition(".py")[2][:1] in ("", ":")
+    return is_file(name)
 
 
 def load_task(spec: str, device: str = "auto", folder: Path | None = None) -> Task:
@@ -35,11 +33,11 @@ def load_task(spec: str, device: str = "auto", folder: Path | None = None) -> Ta
     Raises:
         TaskError: no such file or class, or an error in the file, with its line.
     """
-    file, _, wanted = spec.partition(".py:") if ".py:" in spec else (spec.removesuffix(".py"), "", "")
-    path = ((folder or Path.cwd()) / f"{file}.py").resolve()
+    file, wanted = split(spec)
+    path = ((folder or Path.cwd()) / file).resolve()
     if not path.is_file():
         raise TaskError("There is no task file {path}.", hint=_EXAMPLE, path=path)
-    module = _load_module(path)
+    module = load_module(path, TaskError)
     found = {name: value for name, value in vars(module).items() if _is_task_class(value, module)}
     if wanted and wanted not in vars(module):
         names = ", ".join(found) or Text("none")
@@ -100,36 +98,6 @@ def as_task(task: object, device: str = "auto") -> Task:
         if isinstance(task, TorchTask):
             return TorchEngine(task, device)
     raise TaskError("An object of class {kind} is not a task.", hint=_EXAMPLE, kind=type(task).__name__)
-
-
-def _load_module(path: Path) -> ModuleType:
-    # One name for each file, so that two files called task.py do not share a module, and objects of it can be pickled between processes
-    # that loaded the same file.
-    name = f"ciranda_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TaskError("{path} cannot be loaded as Python.", path=path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise TaskError(
-            "{filename}, line {lineno}: {msg}: {text}",
-            filename=error.filename,
-            lineno=error.lineno,
-            msg=error.msg,
-            text=(error.text or "").strip(),
-        ) from error
-    except CirandaError:
-        raise
-    except Exception as error:
-        place = blame(error) or str(path)
-        raise TaskError("{place}: {kind}: {error}", place=place, kind=type(error).__name__, error=first_line(error)) from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def _is_task_class(value: object, module: ModuleType) -> bool:

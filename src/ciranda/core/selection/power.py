@@ -39,7 +39,8 @@ class PowerOfChoice(SelectionRule):
     def check(self, roster: int, size: int) -> None:
         if not size <= self.candidates <= roster:
             raise ExperimentError(
-                "rounds.candidates is {candidates}; {size} of {roster} clients train in a round, so it must be from {size} to {roster}.",
+                "rounds.{key} is {candidates}; {size} of {roster} clients train in a round, so it must be from {size} to {roster}.",
+                key="candidates",
                 candidates=self.candidates,
                 size=size,
                 roster=roster,

@@ -8,6 +8,7 @@ mask stage either decodes each message, or is linear, so that messages add up as
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -36,6 +37,7 @@ class Stage(Protocol):
     linear: bool = False
     feeds_back: bool = False
 
+    @abstractmethod
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         """The message for `update`, and the client's next state. Writes into neither argument."""
 

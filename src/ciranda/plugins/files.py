@@ -1,0 +1,71 @@
+"""A user's own Python file, loaded as a module of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+
+from ciranda.core.errors import CirandaError, blame
+from ciranda.core.texts import Text
+
+_CONTENT = "__ciranda_content__"
+
+
+def is_file(name: str) -> bool:
+    """Whether a name in an experiment means a file, "mine.py" or "mine.py:Class", and not something that is built in."""
+    _, suffix, rest = name.rpartition(".py")
+    return suffix == ".py" and rest[:1] in ("", ":")
+
+
+def split(name: str) -> tuple[str, str]:
+    """The file and the class ("" if none is given) of "mine.py:Class"."""
+    file, _, wanted = name.rpartition(":") if ".py:" in name else (name, "", "")
+    return file, wanted
+
+
+def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
+    """The module that the file holds, executed once, and again when the file has changed.
+
+    Raises `fault`, with the line, for an error in it.
+    """
+    # One name for each file, so that two files called task.py do not share a module, and objects of it can be pickled between processes
+    # that loaded the same file.
+    name = f"ciranda_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    content = sha256(path.read_bytes()).hexdigest()
+    known = sys.modules.get(name)
+    if known is not None and vars(known).get(_CONTENT) == content:
+        # Classes made a second time would be other classes: their objects could not be handed to a worker process.
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise fault("{path} cannot be loaded as Python.", path=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise fault(
+            "{filename}, line {lineno}: {msg}: {text}",
+            filename=error.filename,
+            lineno=error.lineno,
+            msg=error.msg,
+            text=(error.text or "").strip(),
+        ) from error
+    except CirandaError:
+        raise
+    except Exception as error:
+        place = blame(error) or str(path)
+        raise fault("{place}: {kind}: {error}", place=place, kind=type(error).__name__, error=first_line(error)) from error
+    finally:
+        sys.path.remove(str(path.parent))
+    vars(module)[_CONTENT] = content
+    return module
+
+
+def first_line(error: BaseException) -> str | Text:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else Text("no message")
