@@ -461,3 +461,27 @@ def test_a_parameter_without_gradient_is_corrected_and_a_frozen_one_is_not() -> 
     after = task.train(model, FEW[:6], SGD, Draw(2), shift).arrays
     np.testing.assert_allclose(after["unused.bias"], model["unused.bias"] - 0.1, rtol=1e-6)
     np.testing.assert_array_equal(after["frozen.bias"], model["frozen.bias"])
+
+
+class Headed(Plain):
+    """Every client has a last layer of its own."""
+
+    private = ("3.",)
+
+
+def test_private_tensors_are_told_by_the_beginnings_of_their_names() -> None:
+    task = TorchEngine(Headed(), "cpu")
+    parts = {name: task.part_of(name) for name in task.initial(Draw(1))}
+    assert parts == {"0.weight": "model", "0.bias": "model", "3.weight": "private", "3.bias": "private"}
+
+
+@pytest.mark.parametrize(
+    ("private", "kind", "text"), [(("heda.",), SignatureError, "'heda.', but no tensor"), (("",), TaskError, "every parameter is private")]
+)
+def test_impossible_private_tensors_are_refused(private: tuple[str, ...], kind: type[Exception], text: str) -> None:
+    class Wrong(Plain):
+        pass
+
+    Wrong.private = private
+    with pytest.raises(kind, match=text):
+        TorchEngine(Wrong(), "cpu").initial(Draw(1))

@@ -142,7 +142,7 @@ class TorchEngine:
             module = self.task.model()
         if not isinstance(module, nn.Module):
             raise TaskError("{task}: model() returned {kind}, not a torch.nn.Module.", task=self.name, kind=type(module).__name__)
-        return Local(module, self.name, device, self.task.channels_last)
+        return Local(module, self.name, device, self.task.channels_last, self.task.private)
 
     def _batches(self, examples: Examples, batch_size: int, device: torch.device, order: Array | None = None) -> Iterator[Batch]:
         block = max(1, BLOCK // batch_size) * batch_size

@@ -20,7 +20,7 @@ FLOATS = (torch.float32, torch.float64)
 class Local:
     """A module on a device. Tensors are named as in torch; tied parameters appear once, under their first name."""
 
-    def __init__(self, module: nn.Module, name: str, device: torch.device, channels_last: bool) -> None:
+    def __init__(self, module: nn.Module, name: str, device: torch.device, channels_last: bool, private: tuple[str, ...] = ()) -> None:
         self.name = name
         self.device = device
         _refuse(module, name)
@@ -34,6 +34,17 @@ class Local:
         self._scratch = [(value, value.clone()) for key, value in buffers.items() if key not in kept]
         self._parts: dict[str, Part] = dict.fromkeys(self.tensors, "model")
         self._parts.update({key: "buffers" if buffers[key].is_floating_point() else "counters" for key in buffers if key in kept})
+        self._parts.update({key: "private" for key in self.tensors if key.startswith(private)})
+        for beginning in private:
+            if not any(key.startswith(beginning) for key in self.tensors):
+                raise SignatureError(
+                    "{task}: private names '{beginning}', but no tensor's name begins so; there are {tensors}.",
+                    task=name,
+                    beginning=beginning,
+                    tensors=", ".join(self.tensors),
+                )
+        if "model" not in self._parts.values():
+            raise TaskError("{task}: every parameter is private, so there is nothing to learn together.", task=name)
         # Numpy's view of each tensor's memory, in the tensor's own order of axes: the quickest way in and out.
         self._views = {key: value.numpy() for key, value in self.tensors.items()} if device.type == "cpu" else {}
         self._settings: ClientSettings | None = None
@@ -162,7 +173,7 @@ def changed(name: str, tensor: str, expected: tuple[int, ...], given: tuple[int,
 
 
 def _sgd(parameters: list[nn.Parameter], rate: float, momentum: float) -> Callable[[], None]:
-    """v = momentum v + g (from v = 0), w = w - rate v: one call of torch's fused kernel, the bits of torch.optim.SGD's plain implementation.
+    """v = momentum v + g (from v = 0), w = w - rate v: one call of a fused kernel, the bits of torch.optim.SGD's plain implementation.
 
     The optimizer's bookkeeping, which is left out, is about 0.1 ms a step: 4 % of a step of the small CNN on MNIST.
     """

@@ -43,11 +43,14 @@ class TorchTask(ABC):
         kind: "classification" (labels 0..classes - 1) or "regression".
         channels_last: lay 4-dimensional inputs and weights out with channels last, which is faster for convolutions, on a
             processor too. The model must then use `flatten` or `reshape` after them, not `view`.
+        private: tensors that never leave a client, which trains and evaluates with its own: names as torch gives them, or their
+            beginnings, such as ("head.",). Evaluate such a task on the clients: the server only has the first ones.
     """
 
     name: str = ""
     kind: Literal["classification", "regression"] = "classification"
     channels_last: bool = False
+    private: tuple[str, ...] = ()
 
     @abstractmethod
     def model(self) -> nn.Module:

@@ -41,13 +41,13 @@ class QFedAvg(ServerStep):
     is not known, and q counts as 0.
 
     Attributes:
-        q: 0 is fedavg, larger is fairer; the paper tries 0.001 to 15.
+        q: 0 is fedavg, larger is fairer and takes smaller steps; the paper tries 0.001 to 15.
         lipschitz: L > 0; by default 1 / client.learning-rate, as in the paper.
         weighting: "uniform" counts each client of the round alike, as the paper's sums do; "examples" weights by p_k, as is right where, as
             here, clients are selected with equal chances.
     """
 
-    q: float = 1.0
+    q: float = 0.1
     lipschitz: float | None = None
     weighting: Weighting = "uniform"
 
