@@ -116,10 +116,12 @@ def run(history: list[dict[str, Any]] | None = None, **changes: Any) -> Run:
 def folder(path: Path, history: list[dict[str, Any]] | None = None, *, seed: int = 1, strategy: str = "fedavg") -> Path:
     """The folder of a run on the disk."""
     path.mkdir(parents=True)
+    made = settings(seed, strategy) | {"evaluate": {"where": "both"}}
     lines = [
-        "[experiment]", 'task = "digits-mlp"', 'name = "digits"', f"seed = {seed}", "[federation]", "clients = 8", 'partitioner = "dirichlet"',
-        "alpha = 0.3", "[evaluate]", 'where = "both"', "[strategy]", f'name = "{strategy}"',
-    ]  # fmt: skip
+        line
+        for section, keys in made.items()
+        for line in (f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()))
+    ]
     (path / "experiment.toml").write_text("\n".join(lines) + "\n")
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (rows(seed=seed) if history is None else history)))
     (path / "result.json").write_text(json.dumps(result(out=str(path))))

@@ -33,10 +33,10 @@ def test_a_report_says_how_the_run_went() -> None:
     page = report(run())
     said = words(page)
     for part in (
-        "Finished after 6 rounds: all rounds done.", "task digits-mlp", "strategy fedavg", "seed 1", "Learning curves", "by round", "by time",
-        "by bytes", "The clients", "All clients together", "Each client", "Worst 10 % of clients", "Gini coefficient", "Lorenz curve",
-        "What is mistaken for what", "Who took part when", "Settings and origin", "[federation]", "dirichlet", "x86_64", SHA, "reproducible",
-        "ciranda replay runs/digits-001",
+        "Finished after 6 rounds: all rounds done.", "task digits-mlp", "strategy fedavg", "seed 1", "Learning curves", "by round",
+        "by time", "by bytes", "The clients", "All clients together", "Each client", "Worst 10 % of clients", "Gini coefficient",
+        "Lorenz curve", "What is mistaken for what", "Who took part when", "Settings and origin", "[federation]", "dirichlet", "x86_64",
+        SHA, "reproducible", "ciranda replay runs/digits-001",
     ):  # fmt: skip
         assert part in said, part
     assert_self_contained(page)

@@ -8,6 +8,7 @@ from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.output import choose
 from ciranda.cli.report import run_of
+from ciranda.core.texts import Text
 from ciranda.report.exports.tables import as_csv, as_jsonl
 from ciranda.report.run import Run
 from ciranda.store.files import make_folder, write_whole
@@ -22,7 +23,7 @@ def export(name: str | None, to: str, out: str | None) -> list[str]:
         CirandaError: there is no such format. Missing: no such run. DataError: nothing to export yet. MissingExtra: the format's
         package is not installed.
     """
-    choose(to, FORMATS, "format")
+    choose(to, FORMATS, Text("format"))
     folder = RunFolder.existing(find_run(name))
     run = run_of(folder.path)
     target = out if out is not None else str(folder.path / "export" / to)

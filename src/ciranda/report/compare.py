@@ -11,12 +11,11 @@ import numpy as np
 from ciranda.i18n import _, plural
 from ciranda.report.charts import WIDTH, Area, Axis, Line, chart
 from ciranda.report.curves import scaled, switched
-from ciranda.report.exports.flat import flat
 from ciranda.report.fairness import fairness
 from ciranda.report.html import Child, Html, document, table, tag
 from ciranda.report.page import footer, keys
 from ciranda.report.records import Curve, Floats, over_seeds, rises
-from ciranda.report.run import Run
+from ciranda.report.run import Run, flat
 from ciranda.report.scale import padded, ticks
 from ciranda.report.text import capital, group_name, measure, metric_name, number, short
 
@@ -211,15 +210,15 @@ def _mean_curve(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
 
 def _settings(ways: Sequence[Way]) -> Html:
     """What tells the ways apart as a table, and what they have in common."""
-    flat = [flat(way.runs[0].settings) for way in ways]
-    every = list(dict.fromkeys(key for each in flat for key in each if key not in _ASIDE))
-    differing = [key for key in every if len({str(each.get(key)) for each in flat}) > 1]
-    rows = [[key, *(str(each.get(key, "–")) for each in flat)] for key in differing]
+    each_way = [flat(way.runs[0].settings) for way in ways]
+    every = list(dict.fromkeys(key for each in each_way for key in each if key not in _ASIDE))
+    differing = [key for key in every if len({str(each.get(key)) for each in each_way}) > 1]
+    rows = [[key, *(str(each.get(key, "–")) for each in each_way)] for key in differing]
     common: dict[str, dict[str, Any]] = {}
     for key in every:
         if key not in differing:
             section, _dot, name = key.partition(".")
-            common.setdefault(section, {})[name] = flat[0][key]
+            common.setdefault(section, {})[name] = each_way[0][key]
     shown = table([_("setting"), *(way.label for way in ways)], rows, caption=_("What tells them apart")) if differing else None
     return tag(
         "section",

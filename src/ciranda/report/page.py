@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ciranda.i18n import _, plural
+from ciranda.core.irreproducible import REASONS
+from ciranda.i18n import _, plural, retold
 from ciranda.report.clients import clients
 from ciranda.report.confusion import confusion
 from ciranda.report.curves import curves
@@ -118,11 +119,11 @@ def _origin(run: Run) -> list[Html | None]:
     digest = run.result.get("model_sha256") or (run.records.models[-1] if run.records.models else "")
     lines: list[Html | None] = [tag("p", _("Digest of the model: "), tag("code", digest), class_="code")] if digest else []
     if run.result:
-        why = list(run.result.get("reasons", ()))
+        why = [retold(str(reason), REASONS) for reason in run.result.get("reasons", ())]
         if run.result.get("reproducible"):
             text = _("Reproducible: the same experiment on the same versions and kind of machine ends in the same model, bit for bit.")
         else:
-            text = _("Not reproducible.") + (" " + _("Why: {reasons}.", reasons="; ".join(map(str, why))) if why else "")
+            text = _("Not reproducible.") + (" " + _("Why: {reasons}.", reasons="; ".join(why)) if why else "")
         lines.append(tag("p", text))
     lines.append(tag("pre", f"ciranda replay {run.folder}") if run.folder else None)
     return lines

@@ -59,3 +59,8 @@ class Run:
     def clients(self) -> int:
         """How many clients there are."""
         return int(self.manifest.get("clients") or self.records.roster or len(self.records.names))
+
+
+def flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """section -> key -> value as "section.key" -> value."""
+    return {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}

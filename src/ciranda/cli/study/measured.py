@@ -13,6 +13,7 @@ from ciranda.cli.study.groups import Settings
 from ciranda.core.errors import DataError, Missing
 from ciranda.experiment.load import load
 from ciranda.report.records import HEADLINES, Records, read, rises
+from ciranda.report.run import flat
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,6 @@ def _measured(path: Path) -> Measured:
     if not len(records.rounds):
         raise DataError("{path} has no finished round.", path=path, hint="Go on with it: ciranda resume {path}")
     return Measured(path, flat(load(folder.experiment).sections()), records)
-
-
-def flat(sections: Mapping[str, Mapping[str, str | float | int | bool]]) -> Settings:
-    """Sections of an experiment as "section.key" -> value."""
-    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
 
 
 def _same_data(runs: Sequence[Measured]) -> None:

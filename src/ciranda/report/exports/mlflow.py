@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from ciranda.core.errors import MissingExtra, StoreError
-from ciranda.report.exports.flat import flat
 from ciranda.report.exports.tensorboard import scalars
-from ciranda.report.run import Run
+from ciranda.report.run import Run, flat
 
 EXPERIMENT = "Ciranda"
 BATCH = 1000  # the most metrics that MLflow takes at once

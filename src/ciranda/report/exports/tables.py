@@ -16,7 +16,10 @@ CLIENT_COLUMNS = ("round", "client", "metric", "value")
 
 
 def round_rows(records: Records) -> Iterator[dict[str, Any]]:
-    """A round as one flat dict: round, skipped, seconds, bytes_up, bytes_down, counted, missing, then "group.metric"; None for what was not measured."""
+    """A round as one flat dict: round, skipped, seconds, bytes_up, bytes_down, counted, missing, then "group.metric".
+
+    None stands for what was not measured.
+    """
     counted = np.bincount(records.part.row[records.part.value == 1], minlength=len(records.rounds))
     asked = np.bincount(records.part.row, minlength=len(records.rounds))
     for at, number in enumerate(records.rounds.tolist()):

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from ciranda.core.errors import MissingExtra
-from ciranda.report.exports.flat import flat
 from ciranda.report.records import Floats
-from ciranda.report.run import Run
+from ciranda.report.run import Run, flat
 
 BUCKETS = 30
+SUFFIX = ".ciranda"
 
 
 def write(run: Run, folder: Path, started: float) -> None:
-    """Write one event file into `folder`; events are `started` (seconds since 1970) plus the seconds spent in rounds.
+    """Write one event file into `folder`, in the place of an earlier export.
+
+    An event happens at `started`, in seconds since 1970, plus the seconds spent in rounds until then.
 
     Raises:
         MissingExtra: the package tensorboard is not installed.
@@ -28,7 +30,10 @@ def write(run: Run, folder: Path, started: float) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise MissingExtra("tensorboard", "tracking", "Writing TensorBoard's event files") from error
-    writer = EventFileWriter(str(folder))
+    # TensorBoard would show two exports of the same run as one curve that goes back and forth.
+    for earlier in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+        earlier.unlink()
+    writer = EventFileWriter(str(folder), filename_suffix=SUFFIX)
     try:
         summary = hparams_pb(flat(run.settings), trial_id=run.name, start_time_secs=started)
         writer.add_event(event_pb2.Event(wall_time=started, summary=summary))
