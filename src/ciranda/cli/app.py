@@ -214,8 +214,16 @@ def _list(
     listing.show(kind)
 
 
-@app.command("doctor", help="What this machine has, and what is missing.")
-def _doctor(debug: Debug = False) -> int:
+@app.command("doctor", help="Explain a run in five lines; without one, say what this machine has and what is missing.")
+def _doctor(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything that was found in the run as JSON.")] = False,
+    debug: Debug = False,
+) -> int:
+    if run is not None:
+        from ciranda.cli import diagnose
+
+        return diagnose.doctor(run, as_json=json)
     from ciranda.cli import doctor
 
     return doctor.doctor()

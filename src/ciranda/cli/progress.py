@@ -48,7 +48,13 @@ class Display:
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         """Take one event row."""
-        handler = {"data": self._data, "start": self._start, "progress": self._progress, "round": self._round}.get(str(row["event"]))
+        handler = {
+            "data": self._data,
+            "start": self._start,
+            "finding": self._finding,
+            "progress": self._progress,
+            "round": self._round,
+        }.get(str(row["event"]))
         if handler is not None:
             handler(row)
 
@@ -67,6 +73,10 @@ class Display:
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task("", total=self._rounds, completed=done, left=clock_text(None), metrics="")
+
+    def _finding(self, row: Mapping[str, Any]) -> None:
+        self._line(f"! {row['line']}")
+        logger.info("%s: %s", row["code"], row["evidence"], extra={"role": "coordinator"})
 
     def _progress(self, row: Mapping[str, Any]) -> None:
         share = int(row["done"]) / max(1, int(row["of"]))

@@ -6,15 +6,17 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ciranda import __version__
+from ciranda.cli.diagnose import events, expected_losses, warnings_of
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.result import Result, best_round, make_result, model_card
 from ciranda.core.codec import encode
 from ciranda.core.task import Arrays
+from ciranda.diagnosis import Watch
 from ciranda.experiment.load import dump
 from ciranda.protocol.state import State
 from ciranda.store.base import Store
@@ -42,6 +44,7 @@ class Session:
 
     def __init__(self, folder: RunFolder, store: Store, assembly: Assembly, on_event: OnEvent, rows: list[dict[str, Any]]) -> None:
         self._folder, self._store, self._assembly, self._on_event, self._rows = folder, store, assembly, on_event, rows
+        self._watch = Watch(rows, expected_losses(assembly.experiment))
 
     def row(self, row: Mapping[str, Any], blob: str) -> None:
         """A round is stored: write its line, name its checkpoint, tell it on."""
@@ -49,6 +52,15 @@ class Session:
         self._folder.append_metrics(row)
         self._folder.checkpoint(row["round"], self._store, blob, best_round(self._rows, self._assembly.plan.stop))
         self._on_event(row)
+        self._tell(events(self._watch.take(row)))
+
+    def begin(self) -> None:
+        """Tell what may go wrong."""
+        self._tell(warnings_of(self._assembly))
+
+    def _tell(self, findings: Iterable[Mapping[str, Any]]) -> None:
+        for finding in findings:
+            self._on_event(finding)
 
     def progress(self, round: int, kind: str, done: int, asked: int, answered: Sequence[tuple[str, str]] = ()) -> None:
         self._on_event({"event": "progress", "round": round, "kind": kind, "done": done, "of": asked, "answered": answered})
@@ -70,6 +82,7 @@ class Session:
             self._folder.write(self._folder.model, encode(model, {"model_sha256": result.model_sha256, "format": "pt"}))
             self._folder.write(self._folder.card, model_card(result, self._assembly.experiment))
         self._folder.write(self._folder.result, result.text())
+        self._tell(events(self._watch.ended(state.refused)))
         self._on_event({"event": "finish", **result.as_json()})
         return result
 
