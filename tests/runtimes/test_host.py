@@ -278,3 +278,13 @@ def test_a_strategy_starts_from_the_trained_tensors_alone(store: MemoryStore) ->
     it = Host(plan(), Curious(), Watched([]), store, Chain(), agreed, lambda row, blob: None)
     it.start({**initial(), "own": np.zeros(3)}, CLIENTS)
     assert seen == [["w"]]
+
+
+def test_a_run_is_not_resumed_with_another_strategys_memory(store: MemoryStore) -> None:
+    it = host(store, Watched([]), rounds=1)
+    it.start(initial(), CLIENTS)
+    it.run()
+    other = Host(plan(), make_strategy("fedavgm"), Watched([]), store, Chain(), contract, lambda row, blob: None)
+    with pytest.raises(StoreError, match="not what 'fedavgm' goes on from"):
+        other.recover()
+    Host(plan(), make_strategy("fedprox"), Watched([]), store, Chain(), contract, lambda row, blob: None).recover()

@@ -14,7 +14,7 @@ from typing import Any
 from ciranda.core.codec import decode, encode
 from ciranda.core.errors import CirandaError, RunError, StoreError
 from ciranda.core.metrics import Sums, add, confusions, per_class, spread, summarise
-from ciranda.core.params import model_sha256
+from ciranda.core.params import Signature, model_sha256
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import Strategy, StrategyState
 from ciranda.core.task import Array, Arrays
@@ -105,7 +105,14 @@ class Host:
         model = self._get("model")
         if model_sha256(model) != self._state.model:
             raise StoreError("The stored model of version {version} is not the one that the run committed.", version=self._state.version)
-        self._keep(self._state.model, model, self._get("strategy"))
+        strategy = self._get("strategy")
+        if Signature.of(strategy) != Signature.of(self._strategy.init(self._contract_for(model).trained(model))):
+            raise StoreError(
+                "What the run's strategy has stored is not what '{strategy}' goes on from.",
+                hint="A run is resumed with the strategy that it began with; its parameters may change as long as its memory does not.",
+                strategy=self._strategy.name,
+            )
+        self._keep(self._state.model, model, strategy)
         self._publish(self._state.model)
         self._inbox = (Recovered(), *events)
 
