@@ -7,6 +7,7 @@ population's clients are there and wait for instructions. What is learned is `Me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,7 @@ class WireConformance:
             gathered = close(wire, published, phase, "train", replies)
             assert gathered.total is not None
             assert gathered.total.count == CLIENTS
+            wire.carry([record(number, replies)])
 
     def test_both_published_models_can_be_worked_on(self, wire: Wire, published: Published, population: Population, task: Task) -> None:
         following = publish(wire, population, task, 8.0)
@@ -136,9 +138,8 @@ class WireConformance:
         replies = ask(wire, published, "1.1.0.train", "train", NAMES)
         wire.carry([verdict(reply) for reply in replies])
         close(wire, published, "1.1.0.train", "train", replies)
-        record = Record("1/record", {"round": 1, "accepted": [[reply.name, reply.digest] for reply in replies]})
-        wire.carry([record])
-        wire.carry([record])
+        wire.carry([record(1, replies)])
+        wire.carry([record(1, replies)])
         assert {reply.phase for reply in ask(wire, published, "2.1.0.train", "train", NAMES)} == {"2.1.0.train"}
 
     def test_a_deadline_passes_and_a_disarmed_one_does_not(self, wire: Wire, published: Published) -> None:
@@ -183,6 +184,13 @@ def verdict(reply: Replied, *, stored: bool = True) -> Command:
     if stored:
         return Acknowledge(f"ack/{reply.name}", reply.name, reply.phase, reply.digest, "stored")
     return Refuse(f"refuse/{reply.name}", reply.name, reply.phase, reply.digest, "late")
+
+
+def record(round: int, accepted: Sequence[Replied]) -> Record:
+    """The record of a round in which all went well; clients train in the next one only after they heard of it."""
+    pairs = [[reply.name, reply.digest] for reply in accepted]
+    nobody: dict[str, Any] = {"failed": {}, "refused": {}, "evaluated": [], "unevaluated": {}}
+    return Record(f"record/{round}", {"event": "round", "round": round, "accepted": pairs, **nobody})
 
 
 def close(wire: Wire, model: Published, phase: str, kind: PhaseKind, accepted: Sequence[Replied]) -> Gathered:

@@ -112,9 +112,9 @@ class HttpClient:
     def __init__(
         self, connect: Callable[[], Link], disk: Disk, prepare: Prepare, *, name: str, token: str = "", most_backoff: float = 30.0
     ) -> None:
-        self._connect, self._disk, self._prepare = connect, disk, prepare
+        self._disk, self._prepare = disk, prepare
         self._name, self._token, self._most = name, token, most_backoff
-        self._link, self._lock = connect(), Lock()
+        self._link, self._news_link, self._lock = connect(), connect(), Lock()
         self._queue: SimpleQueue[Mapping[str, Any] | _Done | CirandaError | None] = SimpleQueue()
         self._jobs: SimpleQueue[Work | None] = SimpleQueue()
         self._ended = Flag()
@@ -155,6 +155,7 @@ class HttpClient:
         finally:
             self._ended.set()
             self._jobs.put(None)
+            self._news_link.cut()
             self._link.close()
 
     # --- before the rounds
@@ -365,7 +366,7 @@ class HttpClient:
     # --- the thread that waits for news
 
     def _poll(self) -> None:
-        link = self._connect()
+        link = self._news_link
         link.credential = self._link.credential
         backoff = Backoff(most=self._most)
         cursor = ""
@@ -389,6 +390,7 @@ class HttpClient:
             for event in news["events"]:
                 if event["run"] == self._run:
                     self._queue.put(event)
+        link.close()
 
     # --- the thread that trains
 

@@ -138,10 +138,7 @@ class HttpRun:
 
     def record(self, round: int) -> Mapping[str, Any] | None:
         """The recorded row of a round, or None."""
-        for row in reversed(self.rows):
-            if (row["event"], row["round"]) == ("round", round):
-                return row
-        return None
+        return next((row for row in reversed(self.rows) if (row["event"], row["round"]) == ("round", round)), None)
 
     def stop(self, by: str) -> None:
         """Ask the run to end; from any thread and from a signal handler."""
@@ -181,7 +178,8 @@ class HttpRun:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the run's thread; from another one."""
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _notify(self, event: Mapping[str, Any]) -> None:
         for queue in list(self.watchers):
