@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -186,8 +186,8 @@ def test_compression_after_clipping() -> None:
 class Honest(Stage):
     """Halves on the way out and doubles on the way back."""
 
-    name = "honest"
-    kind: Kind = "compress"
+    name: ClassVar[str] = "honest"
+    kind: ClassVar[Kind] = "compress"
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         return Float16().encode(update, state)
@@ -250,7 +250,7 @@ class NoFeedback(Int8):
 
 @dataclass(frozen=True)
 class NotATransform(Honest):
-    kind = "transform"
+    kind: ClassVar[Kind] = "transform"
 
 
 @pytest.mark.parametrize(

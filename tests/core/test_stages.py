@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ class Recorder(Stage):
     """Does nothing but write its name down in the metrics, on the way out and on the way back."""
 
     def __init__(self, name: str, kind: Kind, linear: bool = False) -> None:
-        self.name, self.kind, self.linear = name, kind, linear
+        vars(self).update(name=name, kind=kind, linear=linear)
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         times = int(state.get("times", np.array(0))) + 1
@@ -55,9 +55,9 @@ class Recorder(Stage):
 class Turned(Stage):
     """Reverses the coordinates: a linear map, undone once on the total."""
 
-    name: str = "turned"
-    kind: Kind = "compress"
-    linear = True
+    name: ClassVar[str] = "turned"
+    kind: ClassVar[Kind] = "compress"
+    linear: ClassVar[bool] = True
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         turned = {name: array[::-1] for name, array in update.parts["model"].items()}

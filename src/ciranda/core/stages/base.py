@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from ciranda.core.params import Arrays
 from ciranda.core.update import Contract, Total, Update
@@ -32,10 +32,10 @@ class Stage(Protocol):
         feeds_back: a message also carries what earlier messages lost, so that it may exceed the norm of its update.
     """
 
-    name: str
-    kind: Kind
-    linear: bool = False
-    feeds_back: bool = False
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    linear: ClassVar[bool] = False
+    feeds_back: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ciranda.core.errors import DivergedError, ExperimentError
 from ciranda.core.params import Array, Arrays
-from ciranda.core.stages.base import Stage
+from ciranda.core.stages.base import Kind, Stage
 from ciranda.core.update import Update
 
 _BLOCK = 1 << 15
@@ -27,8 +28,8 @@ class Clip(Stage):
 
     norm: float
 
-    name = "clip"
-    kind = "transform"
+    name: ClassVar[str] = "clip"
+    kind: ClassVar[Kind] = "transform"
 
     def __post_init__(self) -> None:
         # Far below, rounding to float32 is no longer relative and could lead beyond the norm.

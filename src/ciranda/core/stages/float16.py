@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ciranda.core.errors import RefusedUpdate
 from ciranda.core.params import Array, Arrays
-from ciranda.core.stages.base import Stage
+from ciranda.core.stages.base import Kind, Stage
 from ciranda.core.update import Contract, Update
 
 _LIMIT = 65520.0  # from here on float16 rounds to infinity
@@ -21,8 +22,8 @@ class Float16(Stage):
     Error of a value x: at most 2^-11 |x|, and 2^-25 where |x| < 2^-14.
     """
 
-    name = "float16"
-    kind = "compress"
+    name: ClassVar[str] = "float16"
+    kind: ClassVar[Kind] = "compress"
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         """Raises RefusedUpdate ("out-of-range") for a value that float16 cannot hold (65,520 and more)."""

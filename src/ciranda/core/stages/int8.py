@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ciranda.core.params import Array, Arrays
-from ciranda.core.stages.base import Stage
+from ciranda.core.stages.base import Kind, Stage
 from ciranda.core.stages.feedback import MODEL, demand, expected, owed, with_parts
 from ciranda.core.update import Contract, Update
 
@@ -27,9 +28,9 @@ class Int8(Stage):
     Rebjock, Stich, Jaggi, "Error feedback fixes SignSGD", ICML 2019, Algorithm 2.
     """
 
-    name = "int8"
-    kind = "compress"
-    feeds_back = True
+    name: ClassVar[str] = "int8"
+    kind: ClassVar[Kind] = "compress"
+    feeds_back: ClassVar[bool] = True
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:
         coded: dict[str, Array] = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ciranda.core.errors import ExperimentError
 from ciranda.core.params import Array, Arrays
-from ciranda.core.stages.base import Stage
+from ciranda.core.stages.base import Kind, Stage
 from ciranda.core.stages.feedback import MODEL, demand, expected, owed, with_parts
 from ciranda.core.update import Contract, Update
 
@@ -31,9 +32,9 @@ class TopK(Stage):
 
     fraction: float = 0.01
 
-    name = "top-k"
-    kind = "compress"
-    feeds_back = True
+    name: ClassVar[str] = "top-k"
+    kind: ClassVar[Kind] = "compress"
+    feeds_back: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
