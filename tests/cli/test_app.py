@@ -136,7 +136,7 @@ def test_check_lists_what_is_there(ciranda: Run) -> None:
     for words in (
         "train: 120",
         "3 classes",
-        "layer1.weight  float32  (4, 16)",
+        "layer1.weight  float32  (4, 10)",
         "numbers in all",
         "trained on 32",
         "predicted: float32 (32, 3)",
