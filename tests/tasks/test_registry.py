@@ -31,6 +31,8 @@ SIZES = {
     "fashion-lenet": 61_706,
     "fashion-mlp": 235_146,
     "cifar10-cnn": 62_006,
+    "hamlet-gru": 62_171,
+    "hamlet-lstm-mcmahan": 816_475,
 }
 
 

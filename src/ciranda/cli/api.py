@@ -116,7 +116,8 @@ def run(
         workers: worker processes; by default one per core.
         settings: keys of an experiment file in snake case: clients=20, num_rounds=5, learning_rate=0.1, strategy="fedprox",
             proximal_mu=0.1, partitioner="dirichlet", alpha=0.5. Where two sections have a key, batch_size is the clients' and
-            test_fraction the federation's; section__key, such as evaluate__batch_size, names any.
+            test_fraction the federation's; section__key, such as evaluate__batch_size, names any. For a table,
+            target is the column to predict.
 
     Raises:
         ExperimentError: a setting is unknown or impossible. CirandaError: what ended the run.
@@ -130,11 +131,12 @@ def run(
 
 def described(what: Task | TorchTask | FederatedData | str, settings: Mapping[str, Setting]) -> tuple[Experiment, Task | None]:
     """The experiment that `what` and some settings make, and the task if it is a Python object. Raises ExperimentError."""
-    placed = place(settings)
+    table = isinstance(what, str) and (what.lower().endswith(".csv") or Path(what).is_dir())
+    placed = place({"data__target" if table and name == "target" else name: value for name, value in settings.items()})
     if isinstance(what, str):
         overrides = [f"{section}.{key}={_literal(value)}" for section, keys in placed.items() for key, value in keys.items()]
-        table = placed.get("data", {})
-        return resolve(what, overrides, target=table.get("target"), client_column=table.get("client-column")), None
+        columns = placed.get("data", {}) if table else {}
+        return resolve(what, overrides, target=columns.get("target"), client_column=columns.get("client-column")), None
     task = as_task(what)
     own: dict[str, dict[str, Any]] = {"experiment": {"task": f"python:{task.name}", "name": task.name}}
     if isinstance(what, FederatedData):

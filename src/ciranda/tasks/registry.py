@@ -13,6 +13,7 @@ from ciranda.core.task import FederatedData, Task
 from ciranda.core.texts import Text
 from ciranda.tasks import preprocess
 from ciranda.tasks.datasets import DATASETS
+from ciranda.tasks.datasets.plays import ALPHABET
 from ciranda.tasks.numpy_models import NumpyTask
 
 
@@ -36,16 +37,28 @@ def _numpy(name: str, device: str = "auto", *, data: str, **options: Any) -> Tas
 
 
 def _torch(name: str, device: str = "auto", *, data: str, network: str, scale: preprocess.Affine) -> Task:
-    if find_spec("torch") is None:
-        raise MissingExtra("torch", "torch", Text("The task '{name}'", name=name))
+    _need_torch(name)
     from ciranda.tasks.torch_builtin import Images
     from ciranda.tasks.torch_engine import TorchEngine
 
     return TorchEngine(Images(name, partial(load, data), network, scale), device)
 
 
+def _text(name: str, device: str = "auto", *, data: str, network: str) -> Task:
+    _need_torch(name)
+    from ciranda.tasks.torch_engine import TorchEngine
+    from ciranda.tasks.torch_text import Characters
+
+    return TorchEngine(Characters(name, partial(load, data), network, len(ALPHABET)), device)
+
+
+def _need_torch(name: str) -> None:
+    if find_spec("torch") is None:
+        raise MissingExtra("torch", "torch", Text("The task '{name}'", name=name))
+
+
 def _entry(name: str, description: str, build: Callable[..., Task], **options: Any) -> TaskEntry:
-    return TaskEntry(name, description, partial(build, name, **options), "torch" if build is _torch else "")
+    return TaskEntry(name, description, partial(build, name, **options), "torch" if build in (_torch, _text) else "")
 
 
 _ENTRIES = (
@@ -144,6 +157,20 @@ _ENTRIES = (
         data="cifar10",
         network="cnn-cifar",
         scale=preprocess.CIFAR10,
+    ),
+    _entry(
+        "hamlet-gru",
+        "next character of Hamlet, a role a client: 128 gated recurrent units, 62,171 parameters",
+        _text,
+        data="hamlet",
+        network="gru",
+    ),
+    _entry(
+        "hamlet-lstm-mcmahan",
+        "next character of Hamlet with the LSTM of McMahan et al. 2017, 2 x 256 units, 816,475 parameters",
+        _text,
+        data="hamlet",
+        network="lstm-mcmahan",
     ),
 )
 TASKS: Mapping[str, TaskEntry] = {entry.name: entry for entry in _ENTRIES}

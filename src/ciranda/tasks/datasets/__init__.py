@@ -17,6 +17,7 @@ from ciranda.tasks.datasets.foreign import from_huggingface, from_torch
 from ciranda.tasks.datasets.frames import from_frame
 from ciranda.tasks.datasets.idx import fashion_mnist, mnist
 from ciranda.tasks.datasets.packed import diabetes, digits, iris
+from ciranda.tasks.datasets.plays import hamlet
 
 __all__ = [
     "DATASETS",
@@ -30,6 +31,7 @@ __all__ = [
     "from_frame",
     "from_huggingface",
     "from_torch",
+    "hamlet",
     "iris",
     "mnist",
 ]
@@ -51,5 +53,6 @@ _ENTRIES = (
     DatasetEntry("cifar10", "60,000 colour photographs, 32x32, ten classes", cifar10),
     DatasetEntry("iris", "150 flowers, 4 measurements, three species; comes with the package", iris),
     DatasetEntry("diabetes", "442 patients, 10 measurements, progression after a year (regression); comes with the package", diabetes),
+    DatasetEntry("hamlet", "Hamlet by Shakespeare, 16 roles, windows of 48 characters and the next; comes with the package", hamlet),
 )
 DATASETS: Mapping[str, DatasetEntry] = {entry.name: entry for entry in _ENTRIES}
