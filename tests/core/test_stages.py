@@ -40,6 +40,9 @@ def norm_squared(arrays: Arrays) -> Fraction:
 class Recorder(Stage):
     """Does nothing but write its name down in the metrics, on the way out and on the way back."""
 
+    name: ClassVar[str] = "recorder"
+    kind: ClassVar[Kind] = "transform"
+
     def __init__(self, name: str, kind: Kind, linear: bool = False) -> None:
         vars(self).update(name=name, kind=kind, linear=linear)
 

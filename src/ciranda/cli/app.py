@@ -164,8 +164,10 @@ def _export(
         print(place)
 
 
-@app.command("check", help="Try a task of your own: data, model, one batch.")
-def _check(task: Annotated[str, typer.Argument(metavar="TASK", help="my_task.py or my_task.py:Class.")], debug: Debug = False) -> None:
+@app.command("check", help="Try a task, strategy, stage or selection rule of your own.")
+def _check(
+    task: Annotated[str, typer.Argument(metavar="FILE", help="my_task.py, my_strategy.py, or my_file.py:Class.")], debug: Debug = False
+) -> None:
     from ciranda.cli import check
 
     check.check(task)
@@ -205,7 +207,8 @@ def _new(
 @app.command("list", help="What there is: tasks, strategies, partitioners, stages, presets.")
 def _list(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Only this kind: tasks, strategies, partitioners, stages or presets.")
+        str | None,
+        typer.Argument(metavar="KIND", help="Only this kind: tasks, strategies, partitioners, stages, selections, presets or wires."),
     ] = None,
     debug: Debug = False,
 ) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ciranda.cli import compose
+from ciranda.cli.laws import check_laws
 from ciranda.core.errors import DataError, TaskError
 from ciranda.core.metrics import summarise
 from ciranda.core.rng import Draw
 from ciranda.core.task import Arrays, ClientSettings, Examples, FederatedData, Task
+from ciranda.core.texts import Text
 from ciranda.experiment.load import resolve
 from ciranda.experiment.schema import Experiment, ExperimentSection
-from ciranda.i18n import _
+from ciranda.i18n import _, number
+from ciranda.plugins.files import is_file
+from ciranda.tasks.user import has_task
 
 SEED = 1
 BATCH = 32
@@ -20,9 +24,13 @@ BATCH = 32
 def check(spec: str) -> None:
     """Load the data, build the model, train and evaluate it on one batch, predict; print what was found.
 
+    A file with strategies, stages or selection rules in it has these checked by their laws, and its task if it has one.
+
     Raises:
         CirandaError: the first thing that is wrong, with the line in the user's file.
     """
+    if is_file(spec) and check_laws(spec) and not has_task(spec):
+        return
     task = compose.task_of(resolve(spec) if ".py" in spec else Experiment(experiment=ExperimentSection(task=spec)))
     data = task.data()
     _report(_("Data"), *describe(data))
@@ -37,14 +45,15 @@ def check(spec: str) -> None:
 def describe(data: FederatedData) -> list[str]:
     """Sizes, shapes and dtypes of the data."""
     lines = [
-        f"{split}: {len(part):,}  x {part.x.dtype} {part.x.shape[1:]}  y {part.y.dtype} {part.y.shape[1:]}"
-        for split, part in (("train", data.train), ("test", data.test))
+        f"{split}: {number(len(part), ',')}  x {part.x.dtype} {part.x.shape[1:]}  y {part.y.dtype} {part.y.shape[1:]}"
+        for split, part in ((_("train"), data.train), (_("test"), data.test))
     ]
     if data.classes:
         counts = np.bincount(data.train.y, minlength=len(data.classes))
-        lines.append(f"{len(data.classes)} classes, {counts.min():,} to {counts.max():,} examples each")
+        least, most = int(counts.min()), int(counts.max())
+        lines.append(_("{count} classes, {least:,} to {most:,} examples each", count=len(data.classes), least=least, most=most))
     if data.groups is not None:
-        lines.append(f"{len(np.unique(data.groups)):,} owners")
+        lines.append(_("{count:,} owners", count=len(np.unique(data.groups))))
     return lines
 
 
@@ -62,7 +71,7 @@ def parameter_lines(task: Task, model: Arrays) -> list[str]:
     for name, array in model.items():
         part = task.part_of(name)
         lines.append(f"{name:<{width}}  {array.dtype}  {tuple(array.shape)}" + ("" if part == "model" else f"  [{part}]"))
-    return [*lines, f"{sum(array.size for array in model.values()):,} numbers in all"]
+    return [*lines, _("{count:,} numbers in all", count=sum(array.size for array in model.values()))]
 
 
 def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[str]:
@@ -75,7 +84,7 @@ def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[st
                 "{task}: train() wrote into the model it was given (tensor '{name}').", hint="Train on a copy.", task=task.name, name=name
             )
         if name not in trained.arrays or trained.arrays[name].shape != array.shape:
-            found = trained.arrays[name].shape if name in trained.arrays else "nothing"
+            found = trained.arrays[name].shape if name in trained.arrays else Text("nothing")
             raise TaskError(
                 "{task}: tensor '{name}' has shape {shape} before training and {found} after it.",
                 task=task.name,
@@ -84,11 +93,11 @@ def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[st
                 found=found,
             )
     loss = summarise(trained.metrics).get("loss", float("nan"))
-    lines = [f"trained on {len(batch)} examples, loss {loss:.4f}"]
+    lines = [_("trained on {count} examples, loss {loss:.4f}", count=len(batch), loss=loss)]
     if all(np.array_equal(array, trained.arrays[name]) for name, array in before.items()):
-        lines.append("warning: training changed nothing; does the loss depend on the parameters?")
+        lines.append(_("warning: training changed nothing; does the loss depend on the parameters?"))
     metrics = summarise(task.evaluate(trained.arrays, batch, BATCH))
-    lines.append("evaluated: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    lines.append(_("evaluated: {metrics}", metrics="  ".join(f"{name} {number(value, '.4f')}" for name, value in metrics.items())))
     predicted = task.predict(trained.arrays, batch.x)
     if len(predicted) != len(batch):
         raise TaskError(
@@ -96,7 +105,7 @@ def try_batch(task: Task, model: Arrays, batch: Examples, draw: Draw) -> list[st
         )
     if not np.isfinite(predicted).all():
         raise TaskError("{task}: predict() gave values that are not finite numbers.", task=task.name)
-    lines.append(f"predicted: {predicted.dtype} {predicted.shape}")
+    lines.append(_("predicted: {dtype} {shape}", dtype=predicted.dtype, shape=predicted.shape))
     return lines
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from typing import Any
 
 from ciranda.cli.output import choose
 from ciranda.cli.wires import WIRES
+from ciranda.core.errors import ExperimentError
 from ciranda.core.partition import PARTITIONERS
 from ciranda.core.stages import Clip
-from ciranda.core.strategies import STRATEGIES
+from ciranda.core.strategies.server import ServerStep
 from ciranda.core.texts import Text
 from ciranda.experiment.names import kebab, parameters
 from ciranda.experiment.presets import presets
 from ciranda.i18n import _, language, told
+from ciranda.plugins.families import SELECTION, STAGE, STRATEGY, Family
 from ciranda.tasks.registry import TASKS
 
 Entries = Mapping[str, str]
+SHARED = "server-*"
 
 
 def show(kind: str | None) -> None:
@@ -37,7 +41,8 @@ def _tasks() -> Entries:
 
 
 def _strategies() -> Entries:
-    return {name: told(kind.summary) + _takes(parameters(kind)) for name, kind in STRATEGIES.items()}
+    server = _("the server's step, of all that name it: {parameters}", parameters=", ".join(parameters(ServerStep)))
+    return {**_family(STRATEGY, lambda kind: told(kind.summary)), SHARED: server}
 
 
 def _partitioners() -> Entries:
@@ -45,7 +50,31 @@ def _partitioners() -> Entries:
 
 
 def _stages() -> Entries:
-    return {Clip.name: f"{_summary(Clip)}  [privacy.clipping-norm]"}
+    return {Clip.name: f"{_summary(Clip)}  [privacy.clipping-norm]", **_family(STAGE, _summary)}
+
+
+def _selections() -> Entries:
+    return _family(SELECTION, lambda kind: told(kind.summary))
+
+
+def _family(family: Family, describe: Callable[[type[Any]], str]) -> Entries:
+    """What is built in, and what installed packages bring; one of these that cannot be loaded says why."""
+    found: dict[str, str] = {}
+    for name in family.names():
+        try:
+            kind = family.find(name)
+        except ExperimentError as error:
+            found[name] = told(error.text)
+        else:
+            found[name] = describe(kind) + _takes(_own(kind))
+    return found
+
+
+def _own(kind: type[Any]) -> list[str]:
+    """A kind's parameters; those of the server's step, which most strategies share, as one."""
+    shared = parameters(ServerStep) if issubclass(kind, ServerStep) else ()
+    own = [parameter for parameter in parameters(kind) if parameter not in shared]
+    return [*own, *([SHARED] if shared else [])]
 
 
 def _presets() -> Entries:
@@ -61,6 +90,7 @@ KINDS: Mapping[str, Callable[[], Entries]] = {
     "strategies": _strategies,
     "partitioners": _partitioners,
     "stages": _stages,
+    "selections": _selections,
     "presets": _presets,
     "wires": _wires,
 }
@@ -69,6 +99,7 @@ HEADINGS: Mapping[str, Text] = {
     "strategies": Text("Strategies"),
     "partitioners": Text("Partitioners"),
     "stages": Text("Stages"),
+    "selections": Text("Selection rules"),
     "presets": Text("Presets"),
     "wires": Text("Wires"),
 }

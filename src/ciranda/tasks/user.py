@@ -23,6 +23,13 @@ def is_user_task(name: str) -> bool:
     return is_file(name)
 
 
+def has_task(spec: str) -> bool:
+    """Whether "FILE.py" defines a task, or "FILE.py:CLASS" is one. Raises TaskError for an error in the file."""
+    file, wanted = split(spec)
+    module = load_module(Path(file).resolve(), TaskError)
+    return any(_is_task_class(value, module) for name, value in vars(module).items() if wanted in ("", name))
+
+
 def load_task(spec: str, device: str = "auto", folder: Path | None = None) -> Task:
     """The task in "FILE.py:CLASS"; ":CLASS" may be left out if the file defines one task only.
 

@@ -9,11 +9,13 @@ Needs no pytest; every `test_` method can be called by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import numpy as np
 
+from ciranda.core.errors import ExperimentError
 from ciranda.core.rng import Draw
 from ciranda.core.selection import Call, SelectionRule
 
@@ -22,7 +24,7 @@ ROUNDS = 12
 
 
 class SelectionLaws:
-    """What every selection rule must hold to. `cases` are the (roster, size) it is asked for: give others if it needs more clients."""
+    """What every selection rule must hold to. `cases` are the (roster, size) it is asked for, as far as it admits them."""
 
     rule: SelectionRule
     cases: Sequence[tuple[int, int]] = CASES
@@ -87,8 +89,18 @@ class SelectionLaws:
             self.rule.choose(call, losses)
             assert losses == before, "choose() writes into the losses"
 
-    def _calls(self) -> Iterator[Call]:
+    def possible(self) -> list[tuple[int, int]]:
+        """Those of the cases that the rule does not refuse."""
+        cases = []
         for roster, size in self.cases:
+            with suppress(ExperimentError):
+                self.rule.check(roster, size)
+                cases.append((roster, size))
+        assert cases, f"the rule refuses all of {list(self.cases)} (roster, size)"
+        return cases
+
+    def _calls(self) -> Iterator[Call]:
+        for roster, size in self.possible():
             examples = 1 + Draw(3).at("examples", roster=roster).below(roster, 50)
             for round in range(1, ROUNDS + 1):
                 yield Call(round, 1 + round % 2, roster, size, examples.copy(), Draw(1).at("train"))
