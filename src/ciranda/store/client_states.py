@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -31,13 +32,14 @@ class ClientStates:
 
     def __init__(self, folder: Path, *, deferred: bool = False) -> None:
         self._folder, self._deferred = folder, deferred
+        self._there = partial(os.path.isdir, str(folder))
 
     def read(self, name: str, tentative: int | None = None) -> Mapping[str, Arrays]:
         """Owner -> arrays as committed, {} if there is nothing; the state of round `tentative` instead, where there is one.
 
         Raises CodecError if the file is damaged, StoreError if it cannot be read.
         """
-        if not os.path.isdir(self._folder):  # most runs keep no state at all, and this is asked for every client
+        if not self._there():  # most runs keep no state at all, and this is asked for every client
             return {}
         paths = [self._path(name, _COMMITTED)]
         if tentative is not None:
@@ -54,7 +56,7 @@ class ClientStates:
 
     def write(self, name: str, round: int, states: Mapping[str, Arrays]) -> None:
         """Keep the tentative state that the client has if its update of `round` counts. Raises StoreError."""
-        if not os.path.isdir(self._folder):
+        if not self._there():
             if not states:
                 return
             make_folder(self._folder)
@@ -70,7 +72,7 @@ class ClientStates:
 
     def settle(self, name: str, round: int, commit: bool) -> None:
         """The record of `round` is out: make the client's tentative state the committed one, or drop it. Again is once."""
-        if not os.path.isdir(self._folder):
+        if not self._there():
             return
         path = self._path(name, f"{round}.{_TENTATIVE}")
         try:
@@ -87,7 +89,7 @@ class ClientStates:
 
     def sync(self, round: int, names: Iterable[str]) -> None:
         """Bring the tentative states of `names`, and everything settled so far, to the disk. Raises StoreError."""
-        if not os.path.isdir(self._folder):
+        if not self._there():
             return
         for name in names:
             path = self._path(name, f"{round}.{_TENTATIVE}")

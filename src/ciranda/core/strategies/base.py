@@ -68,8 +68,9 @@ class Work:
         """
         self.contract.check_local(trained.arrays)
         parts = difference(self.model, trained.arrays, self.task.part_of)
-        private = {name: array for name, array in trained.arrays.items() if self.task.part_of(name) == "private"}
-        return Update({**parts, "private": private} if private else parts, len(self.examples), trained.metrics)
+        if sum(map(len, parts.values())) < len(trained.arrays):
+            parts["private"] = {name: array for name, array in trained.arrays.items() if self.task.part_of(name) == "private"}
+        return Update(parts, len(self.examples), trained.metrics)
 
     def steps(self, trained: Trained) -> int:
         """The number of optimizer steps taken, for a rule that has to undo them. Raises TaskError if the task does not tell."""
