@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import machine
+from benchmarks import report as pages
 from benchmarks.compare import Contender, Say, compare
 from benchmarks.environments import python_of
 from benchmarks.launch import ROOT, Failed, last_words
@@ -139,6 +140,28 @@ def unevenly(options: Options, say: Say) -> Section:
     return strategies(options.rounds or 100, say)
 
 
+def report(options: Options, say: Say) -> Section:
+    """Making and opening take turns, so that what else the machine does falls on both."""
+    if not pages.CHROMIUM.is_file():
+        raise Failed(f"{pages.CHROMIUM} is not there: install Debian's package chromium")
+    watch = machine.Watch()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        pages.write_run(folder)
+        file = folder / "report.html"
+        made, opened = zip(*((pages.make(folder), pages.open_page(file)) for _ in range(options.repetitions)), strict=True)
+        weight = file.stat().st_size / 1e6
+        metrics = (folder / "metrics.jsonl").stat().st_size / 1e6
+    rows = [
+        Row("`ciranda report`: the whole command", Spread.of(made), target=5.0),
+        Row("the page", _one(weight), "MB", target=3.0),
+        Row("Chromium shows it", Spread.of(opened), target=1.5, note="a new browser each time, its start not counted"),
+    ]
+    size = f"{pages.CLIENTS:,} clients, all of them in each of {pages.ROUNDS} rounds; {metrics:.0f} MB of metrics"
+    about = f"The report of a made-up run: {size}."
+    return _section("report", "report: a large run as a page", about, rows, options.repetitions, watch, ["numpy"])
+
+
 SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "classic": classic,
     "tiny": tiny,
@@ -146,6 +169,7 @@ SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "step": step,
     "exact-sum": exact_sum,
     "footprint": footprint,
+    "report": report,
     "strategies": unevenly,
 }
 

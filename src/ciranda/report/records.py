@@ -6,10 +6,10 @@ as a few arrays. What clients measured is kept sparse, as (row, client, value): 
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -205,13 +205,26 @@ def read(rows: Iterable[Row]) -> Records:
 
 @dataclass
 class _Sparse:
-    row: array[int] = field(default_factory=lambda: array("q"))
-    client: array[int] = field(default_factory=lambda: array("q"))
-    value: array[float] = field(default_factory=lambda: array("d"))
+    """Points in the making, a piece for each row."""
+
+    row: list[int] = field(default_factory=list)
+    client: list[Ints] = field(default_factory=list)
+    value: list[Floats] = field(default_factory=list)
+
+    def add(self, row: int, client: Ints, value: Floats) -> None:
+        kept = np.isfinite(value)
+        if not kept.all():
+            client, value = client[kept], value[kept]
+        if len(client):
+            self.row.append(row)
+            self.client.append(client)
+            self.value.append(value)
 
     def points(self, place: Ints) -> Points:
-        client = np.array(self.client, np.int64)
-        return Points(np.array(self.row, np.int64), place[client] if len(client) else client, np.array(self.value, np.float64))
+        if not self.row:
+            return Points(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        rows = np.repeat(self.row, [len(piece) for piece in self.client]).astype(np.int64)
+        return Points(rows, place[np.concatenate(self.client)], np.concatenate(self.value))
 
 
 class _Reader:
@@ -241,26 +254,27 @@ class _Reader:
             for metric, value in metrics.items():
                 if value is not None:
                     columns.setdefault(metric, {})[at] = value
-        for name, metrics in row["clients"].items():
-            client = self._index.setdefault(name, len(self._index))
-            for metric, value in metrics.items():
-                if value is not None:
-                    if (column := self._values.get(metric)) is None:
-                        column = self._values[metric] = _Sparse()
-                    column.row.append(at)
-                    column.client.append(client)
-                    column.value.append(value)
+        if clients := row["clients"]:
+            own = list(clients.values())
+            places = self._places(clients)
+            for metric in dict.fromkeys(chain.from_iterable(own)):
+                # A missing value is None in JSON, and NaN from here on.
+                column = np.array([metrics.get(metric) for metrics in own], np.float64)
+                self._values.setdefault(metric, _Sparse()).add(at, places, column)
 
     def _participants(self, at: int, row: Row) -> None:
-        counted = [name for name, _ in row.get("accepted", ())]
         failed, refused = row.get("failed", {}), row.get("refused", {})
-        asked = dict.fromkeys(refused, REFUSED) | dict.fromkeys(failed, FAILED) | dict.fromkeys(counted, COUNTED)
+        asked = dict.fromkeys(refused, REFUSED) | dict.fromkeys(failed, FAILED)
+        asked.update((name, COUNTED) for name, _ in row.get("accepted", ()))
         self._reasons.update(failed.values())
         self._reasons.update(row.get("refusals", {}))
-        for name, how in asked.items():
-            self._part.row.append(at)
-            self._part.client.append(self._index.setdefault(name, len(self._index)))
-            self._part.value.append(how)
+        if asked:
+            self._part.add(at, self._places(asked), np.array(list(asked.values()), np.float64))
+
+    def _places(self, names: Iterable[str]) -> Ints:
+        """The clients' places in the order in which they were first met."""
+        index = self._index
+        return np.array([index.setdefault(name, len(index)) for name in names], np.int64)
 
     def records(self) -> Records:
         columns = list(zip(*self._rows, strict=True)) or [()] * 6
@@ -276,7 +290,7 @@ class _Reader:
             groups={group: {metric: self._column(values) for metric, values in found.items()} for group, found in self._groups.items()},
             tables=self._tables,
             names=names,
-            values={metric: sparse.points(place) for metric, sparse in self._values.items()},
+            values={metric: sparse.points(place) for metric, sparse in self._values.items() if sparse.row},
             part=self._part.points(place),
             reasons=dict(self._reasons.most_common()),
             roster=self._roster,

@@ -33,7 +33,7 @@ def nice(step: float) -> float:
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
     """The interval with room at both ends, and of some length."""
     length = high - low
-    room = length * share if length > 1e-9 * abs(high) else abs(high) * share or 1.0
+    room = (length if length > 1e-9 * abs(high) else abs(high)) * share or 1.0
     return low - room, high + room
 
 
