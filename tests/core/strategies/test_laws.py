@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from ciranda.core.errors import SignatureError
+from ciranda.core.exact import Scale
+from ciranda.core.params import Signature
+from ciranda.core.reducers import PartContract
+from ciranda.core.stages import l2_norm
 from ciranda.core.strategies import StrategyState
-from ciranda.core.strategies.base import BaseStrategy, moved
+from ciranda.core.strategies.base import BaseStrategy, ClientRule, Work, moved
 from ciranda.core.task import Arrays, ClientSettings
-from ciranda.core.update import Aggregate
-from ciranda.testing.strategies import StrategyLaws
+from ciranda.core.update import Aggregate, Update
+from ciranda.testing.strategies import ClientRuleLaws, StrategyLaws
 
 
 @dataclass(frozen=True)
@@ -135,4 +139,116 @@ def test_a_broken_law_is_found(strategy: Any, law: Callable[[Any], None]) -> Non
     suite = StrategyLaws()
     suite.strategy = strategy
     with pytest.raises((AssertionError, SignatureError)):
+        law(suite)
+
+
+# --- the client side
+
+
+@dataclass(frozen=True)
+class Led(Honest):
+    """Honest, with clients that send the norm of their step and remember it."""
+
+    @property
+    def client(self) -> ClientRule:
+        return self
+
+    def parts(self, model: Arrays, max_weight: int, cohort: int, population: int) -> Mapping[str, PartContract]:
+        return {"norm": PartContract("sum", Signature.of({"n": np.zeros(())}), (Scale(2.0**10, 1, cohort),))}
+
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        update = work.update(work.fit())
+        norm = np.asarray(l2_norm(update.parts["model"].values()))
+        return Update({**update.parts, "norm": {"n": norm}}, update.weight, update.metrics), {"last": norm}
+
+
+class TestLed(ClientRuleLaws):
+    strategy = Led()
+
+
+@dataclass(frozen=True)
+class Remembering(Led):
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        update, state = super().train(work, state)
+        self.memory["times"] = self.memory.get("times", 0) + 1
+        return replace(update, weight=self.memory["times"] % 5), state
+
+
+@dataclass(frozen=True)
+class Scribbling(Led):
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        if "last" in state:
+            state["last"][...] = 0
+        return super().train(work, state)
+
+
+@dataclass(frozen=True)
+class Patching(Led):
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        update, state = super().train(work, state)
+        parts = {part: {name: np.nan_to_num(array) * 0 for name, array in arrays.items()} for part, arrays in update.parts.items()}
+        return replace(update, parts=parts), state
+
+
+@dataclass(frozen=True)
+class Hoarding(Led):
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        update, after = super().train(work, state)
+        return update, {**after, f"round.{len(state)}": np.zeros(1)}
+
+
+@dataclass(frozen=True)
+class Scalar(Led):
+    def train(self, work: Work, state: Arrays) -> tuple[Update, Arrays]:
+        update, _ = super().train(work, state)
+        return update, {"last": 1.0}  # type: ignore[dict-item]
+
+
+@dataclass(frozen=True)
+class Unannounced(Led):
+    def parts(self, model: Arrays, max_weight: int, cohort: int, population: int) -> Mapping[str, PartContract]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Leaking(Led):
+    def parts(self, model: Arrays, max_weight: int, cohort: int, population: int) -> Mapping[str, PartContract]:
+        return {**super().parts(model, max_weight, cohort, population), "private": PartContract("max", Signature(()))}
+
+
+@dataclass(frozen=True)
+class Lonely(Led):
+    def apply(self, state: StrategyState, model: Arrays, aggregate: Aggregate) -> tuple[StrategyState, Arrays]:
+        with np.errstate(all="ignore"):
+            spread = np.float32(1) / np.float32(aggregate.count - 1)
+        return state, moved(model, {name: step * spread for name, step in aggregate.parts["model"].items()})
+
+
+@dataclass(frozen=True)
+class Chatty(Led):
+    def broadcast(self, state: StrategyState) -> Arrays:
+        return {"so far": np.zeros(int(abs(state["linear.bias"]).sum() > 0))}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "law"),
+    [
+        (Remembering(), ClientRuleLaws.test_training_is_a_function_of_its_arguments),
+        (Scribbling(), ClientRuleLaws.test_training_does_not_write_into_its_inputs),
+        (Patching(), ClientRuleLaws.test_training_that_diverged_is_refused_and_not_hidden),
+        (Hoarding(), ClientRuleLaws.test_the_client_state_keeps_its_signature),
+        (Scalar(), ClientRuleLaws.test_the_client_state_is_named_numeric_arrays_that_can_be_stored),
+        (Unannounced(), ClientRuleLaws.test_updates_are_admitted),
+        (Leaking(), ClientRuleLaws.test_its_parts_are_agreed_before_anyone_trains),
+        (Lonely(), ClientRuleLaws.test_one_client_alone_makes_a_round),
+        (Chatty(), ClientRuleLaws.test_what_it_broadcasts_keeps_its_signature),
+        (Honest(), ClientRuleLaws.test_updates_are_admitted),
+    ],
+)
+def test_a_broken_law_of_clients_is_found(strategy: Any, law: Callable[[Any], None]) -> None:
+    suite = ClientRuleLaws()
+    suite.strategy = strategy
+    with pytest.raises((AssertionError, ValueError)):
         law(suite)
