@@ -30,15 +30,15 @@ class QFedAvg(ServerStep):
     """FedAvg that counts a client the more, the worse the model serves it: it minimises sum p_k F_k^(q + 1) / (q + 1) (equation 2).
 
     With F_k the loss of the round's model w on client k's examples, w_k what it trained, L = 1 / eta and Dw_k = L (w - w_k), a client
-    sends (step 6)
+    sends
 
         D_k = F_k^q Dw_k,   h_k = q F_k^(q - 1) |Dw_k|^2 + L F_k^q,
 
-    and the server sets w <- w - eta_g sum D_k / sum h_k (step 7). With q = 0 that is the clients' plain mean.
+    and the server sets w <- w - eta_g sum D_k / sum h_k. With q = 0 that is the clients' plain mean.
 
-    Three things are done differently, none of which changes the step. Both sums are divided by L. Losses are taken relative to the
-    mean of the round before, whose power of q cancels: so a large q neither overflows nor vanishes. In the first round that mean
-    is not known, and q counts as 0.
+    Two things are done differently without changing that step: both sums are divided by L, and losses are taken relative to the mean
+    of the round before, whose power of q cancels, so that a large q neither overflows nor vanishes. In the first round that mean is
+    not known yet, and q counts as 0.
 
     Attributes:
         q: 0 is fedavg, larger is fairer and takes smaller steps; the paper tries 0.001 to 15.
