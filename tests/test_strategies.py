@@ -156,7 +156,7 @@ def test_one_worker_or_two_give_the_same_bits_and_so_does_a_replay(name: str, tm
 
 
 @every_strategy
-@pytest.mark.parametrize("kill", ["before", "after"])
+@pytest.mark.parametrize("kill", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_kill_amid_the_run_and_a_resume_give_the_same_bits(name: str, kill: Literal["before", "after"], tmp_path: Path) -> None:
     """The second round's end is stored, or just not; what its clients keep is settled after that."""
     whole = run(name, tmp_path / "whole")
@@ -171,6 +171,27 @@ def test_a_kill_amid_the_run_and_a_resume_give_the_same_bits(name: str, kill: Li
     list(child.reports())
     assert child.join() == -signal.SIGKILL
     assert compose.resume(tmp_path / "killed", workers=1).model_sha256 == whole.model_sha256
+
+
+@pytest.mark.parametrize("name", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("stage", ["top-k", "int8"])
+def test_what_stages_lost_is_kept_through_a_kill(name: str, stage: str, tmp_path: Path) -> None:
+    """Error feedback is a state of the client too, beside the strategy's."""
+    settings = (f"stage.name={stage}", "rounds.fraction-train=1.0")
+    whole = run(name, tmp_path / "whole", *settings)
+    real = RunFolder.open_store
+
+    def work(report: Report) -> None:
+        RunFolder.open_store = lambda self: FaultyStore(real(self), Fault(3, "after"), counted=("swap",))  # type: ignore[method-assign]
+        run(name, tmp_path / "killed", *settings)
+
+    child = Child(work)
+    list(child.reports())
+    assert child.join() == -signal.SIGKILL
+    assert compose.resume(tmp_path / "killed", workers=1).model_sha256 == whole.model_sha256
+    assert whole.model_sha256 != run(name, tmp_path / "plain", "rounds.fraction-train=1.0").model_sha256
+    owners = {stage} if name == "fedavg" else {stage, "strategy"}
+    assert set(ClientStates(RunFolder(tmp_path / "whole").clients).read("0")) == owners
 
 
 @pytest.fixture(scope="module")
