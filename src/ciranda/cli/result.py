@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ciranda.core.errors import DataError
+from ciranda.core.irreproducible import MACHINES, NOT_COUNTED, REASONS, TIMING
+from ciranda.core.texts import Text
 from ciranda.experiment.schema import Experiment
+from ciranda.i18n import _, retold
 from ciranda.protocol.plan import StopRule
 from ciranda.protocol.state import State
 from ciranda.protocol.stopping import measured
@@ -105,12 +108,12 @@ def irreproducible(rounds: Sequence[Row], probes: Sequence[str], experiment: Exp
     """Why the same experiment and seed might end in another model; empty if they must end in this one."""
     reasons = []
     if experiment.rounds.close == "first":
-        reasons.append("rounds close with the first replies, and who is first depends on timing")
+        reasons.append(TIMING)
     missing = [str(row["round"]) for row in rounds if row["failed"] or row["refusals"] or row["skipped"]]
     if missing:
-        reasons.append(f"not every selected client was counted in round {', '.join(missing[:5])}")
+        reasons.append(NOT_COUNTED.format(rounds=", ".join(missing[:5])))
     if len(set(probes)) > 1:
-        reasons.append("participants compute differently: their probe digests differ")
+        reasons.append(MACHINES)
     return reasons
 
 
@@ -127,24 +130,31 @@ def best_round(rows: Sequence[Row], rule: StopRule) -> int:
 
 def model_card(result: Result, experiment: Experiment) -> str:
     """The model's card, in Markdown: what it is, how it was made, how good it is, how to use it."""
+    reasons = "; ".join(retold(reason, REASONS) for reason in result.reasons)
     lines = [
         f"# {experiment.experiment.name}",
         "",
-        f"Task `{experiment.experiment.task}`, trained with Ciranda over {experiment.federation.clients or 'natural'} clients"
-        f" ({experiment.federation.partitioner} partition), strategy `{experiment.strategy.name}`, seed {experiment.experiment.seed}.",
+        _(
+            "Task `{task}`, trained with Ciranda over {clients} clients ({partitioner} partition), strategy `{strategy}`, seed {seed}.",
+            task=experiment.experiment.task,
+            clients=experiment.federation.clients or Text("natural"),
+            partitioner=experiment.federation.partitioner,
+            strategy=experiment.strategy.name,
+            seed=experiment.experiment.seed,
+        ),
         "",
-        f"- rounds: {result.rounds}, stopped: {result.stop_reason}",
+        "- " + _("rounds: {rounds}, stopped: {reason}", rounds=result.rounds, reason=result.stop_reason),
         f"- model_sha256: `{result.model_sha256}`",
-        f"- reproducible: {'yes' if result.reproducible else 'no: ' + '; '.join(result.reasons)}",
-        f"- payload: {result.bytes_up:,} bytes up, {result.bytes_down:,} bytes down",
+        "- " + (_("reproducible: yes") if result.reproducible else _("reproducible: no: {reasons}", reasons=reasons)),
+        "- " + _("payload: {up:,} bytes up, {down:,} bytes down", up=result.bytes_up, down=result.bytes_down),
         "",
-        "| evaluated on | metric | value |",
+        _("| evaluated on | metric | value |"),
         "|---|---|--:|",
     ]
     shown = {group: values for group, values in result.metrics.items() if group in ("train", "server", "clients")}
     lines += [f"| {group} | {name} | {value:.4f} |" for group, values in shown.items() for name, value in values.items()]
     lines += _class_table(result.metrics)
-    lines += ["", "Use it with `ciranda predict RUN INPUT`; the whole recipe is in `experiment.toml` beside this file.", ""]
+    lines += ["", _("Use it with `ciranda predict RUN INPUT`; the whole recipe is in `experiment.toml` beside this file."), ""]
     return "\n".join(lines)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gettext
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -73,6 +74,15 @@ def plural(one: str, many: str, count: int, /, **fields: object) -> str:
 def told(text: Text | str) -> str:
     """A text in the reader's language; a string is looked up as a text without fields."""
     return (text if isinstance(text, Text) else Text(text)).in_language(tell)
+
+
+def retold(text: str, templates: Iterable[str]) -> str:
+    """An English text that was kept as such, in a file, told in the reader's language: by the first of `templates` that it fits."""
+    for template in templates:
+        pattern = "".join(re.escape(literal) + (f"(?P<{name}>.*)" if name else "") for literal, name, *_spec in Formatter().parse(template))
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return _(template, **found.groupdict())
+    return text
 
 
 def tell(template: str, fields: Mapping[str, object]) -> str:
