@@ -149,6 +149,7 @@ class House:
         self.clients: dict[int, tuple[HttpClient, Thread, ToyTrainer]] = {}
         self.problems: list[BaseException] = []
         self.quiet: list[HttpRun] = []
+        self._links: list[Link] = []
 
     def __enter__(self) -> Self:
         return self
@@ -160,6 +161,8 @@ class House:
         """Stop everything."""
         for rank in list(self.clients):
             self.send_away(rank)
+        for link in self._links:
+            link.close()
         self.server.halt()
         self.server.stop()
         for run in self.quiet:
@@ -213,6 +216,7 @@ class House:
         """A line to the server without a client behind it."""
         link = Link(self.url)
         link.credential = credential
+        self._links.append(link)
         return link
 
     @property
@@ -259,16 +263,16 @@ class RawClient:
         parts = {part: {name: array + np.float32(shift) for name, array in arrays.items()} for part, arrays in honest.parts.items()}
         return Update(parts, honest.weight, honest.metrics)
 
-    def envelope(self, instruction: Mapping[str, Any], body: bytes, **changes: Any) -> Envelope:
+    def envelope(self, instruction: Mapping[str, Any], body: bytes, /, **changes: Any) -> Envelope:
         fields = {"run": "toy", "sender": self.name, "to": "@server", "kind": "reply", "id": "x", "phase": instruction["phase"]}
         told = {**fields, "model": instruction["model"], "body": digest_of(body), "length": len(body), **changes}
         return Envelope(**told)
 
-    def send(self, instruction: Mapping[str, Any], body: bytes, *, phase: str = "", **changes: Any) -> Answer:
-        """A reply as one request."""
+    def send(self, instruction: Mapping[str, Any], body: bytes, /, **changes: Any) -> Answer:
+        """A reply as one request, its envelope with `changes`."""
         text = self.envelope(instruction, body, **changes).to_json().encode()
         frame = len(text).to_bytes(4, "little") + text + body
-        return self.link.ask("PUT", f"/v1/runs/toy/replies/{phase or instruction['phase']}", frame)
+        return self.link.ask("PUT", f"/v1/runs/toy/replies/{instruction['phase']}", frame)
 
     def answer(self, instruction: Mapping[str, Any], *, shift: float = 0.0) -> Answer:
         """The honest reply, moved by `shift`."""

@@ -49,6 +49,7 @@ from ciranda.runtimes.http.upload import deliver
 
 log = logging.getLogger(__name__)
 _WAIT_S = (25.0, 30.0)
+_LEAVE_S = 2.0
 _FINAL = (401, 410)
 
 
@@ -153,9 +154,6 @@ class HttpClient:
         except Over as over:
             return over.state
         finally:
-            self._ended.set()
-            self._jobs.put(None)
-            self._news_link.cut()
             self._link.close()
 
     # --- before the rounds
@@ -206,17 +204,29 @@ class HttpClient:
         worker = Thread(target=self._train, args=(trainer,), name="ciranda-training", daemon=True)
         poller.start()
         worker.start()
-        state = self._feed(state, Recovered())
-        while not self._ended.is_set():
-            for item in self._news():
-                state = self._take(state, item)
-            if self._again_at is not None and monotonic() >= self._again_at:
-                self._again_at = None
-                reports, self._reports = self._reports, []
-                for report in reports:
-                    self._report(report)
-                state = self._feed(state, Tick())
-        raise _Stopped
+        try:
+            state = self._feed(state, Recovered())
+            while not self._ended.is_set():
+                for item in self._news():
+                    state = self._take(state, item)
+                state = self._try_again(state)
+            raise _Stopped
+        finally:
+            self._ended.set()
+            self._jobs.put(None)
+            self._news_link.cut()
+            poller.join(_LEAVE_S)
+            worker.join(_LEAVE_S)  # a training that takes longer ends with the process
+
+    def _try_again(self, state: Participant) -> Participant:
+        """Repeat what failed, when its time has come."""
+        if self._again_at is None or monotonic() < self._again_at:
+            return state
+        self._again_at = None
+        reports, self._reports = self._reports, []
+        for report in reports:
+            self._report(report)
+        return self._feed(state, Tick())
 
     def _news(self) -> list[Mapping[str, Any] | _Done]:
         left = None if self._again_at is None else max(0.0, self._again_at - monotonic())

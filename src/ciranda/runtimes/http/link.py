@@ -70,6 +70,7 @@ class Link:
         self._host, self._port, self._secure = parts.hostname, parts.port, parts.scheme == "https"
         self._tls, self._timeout = tls, timeout
         self._connection: http.client.HTTPConnection | None = None
+        self._dead = False
 
     def ask(
         self,
@@ -89,12 +90,14 @@ class Link:
         sent.update(headers or {})
         fresh = self._connection is None
         while True:
+            if self._dead:
+                raise Cut("This end hung up.")
             try:
                 return self._once(method, path, body, sent, timeout or self._timeout, into)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # A line that was kept open may have been closed meanwhile: that says nothing, if no answer had begun.
-                if not fresh and isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
+                if not fresh and not self._dead and isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
                     fresh = True
                     continue
                 raise Cut("{server} cannot be reached: {error}.", server=self.url, error=str(error) or type(error).__name__) from error
@@ -110,7 +113,8 @@ class Link:
             self._connection = None
 
     def cut(self) -> None:
-        """End a request that waits in another thread."""
+        """End a request that waits in another thread, and every later one."""
+        self._dead = True
         connection = self._connection
         found = connection.sock if connection is not None else None
         if found is not None:
@@ -122,6 +126,8 @@ class Link:
     def _once(self, method: str, path: str, body: Body, headers: Mapping[str, str], timeout: float, into: bytearray | None) -> Answer:
         connection = self._connection or self._connect()
         assert connection.sock is not None
+        if self._dead:  # looked at after the connection is there to be cut, so that one of the two is seen
+            raise ConnectionAbortedError("this end hung up")
         connection.sock.settimeout(timeout)
         connection.request(method, path, body=body, headers=dict(headers))  # type: ignore[arg-type, unused-ignore]
         response = connection.getresponse()

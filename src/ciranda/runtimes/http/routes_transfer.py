@@ -201,5 +201,5 @@ def _answer(verdict: Verdict) -> Response:
     if verdict.status != "refused":
         return JSONResponse({"status": verdict.status})
     status = 413 if verdict.reason == "oversized" else 409 if verdict.reason in _STATE else 422
-    message = REASONS.get(verdict.reason, verdict.reason)
+    message = str(REASONS.get(verdict.reason, verdict.reason))
     return JSONResponse({"status": "refused", "reason": verdict.reason, "message": message}, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from ciranda.runtimes.http.routes_transfer import transfer_routes
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
 from ciranda.runtimes.http.service import ApiError, Service
 
+log = logging.getLogger(__name__)
 _CODES = {404: "no-such-path", 405: "no-such-method"}
 
 
@@ -44,6 +46,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(CirandaError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(Exception, _failed)
     _describe(app)
     return app
 
@@ -85,6 +88,11 @@ async def _unknown(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "error")
     return JSONResponse({"error": code, "message": str(error.detail), "hint": ""}, error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": "internal", "message": f"{type(error).__name__}", "hint": ""}, 500)
 
 
 class Server:
