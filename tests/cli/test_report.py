@@ -68,6 +68,12 @@ def test_what_cannot_be_told_of_is_said(tmp_path: Path) -> None:
         run_of(damaged)
 
 
+def test_classes_have_the_names_that_the_data_gives_them(tmp_path: Path) -> None:
+    given = ["iris", "--set", "rounds.num-rounds=1", "--workers", "1", "--quiet", "--out", str(tmp_path / "iris")]
+    assert main(["run", *given]) == 0
+    assert "versicolor" in words(report([str(tmp_path / "iris")]).read_text())
+
+
 def test_the_commands_print_what_they_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = folder(tmp_path / "a", rows(2, 3))
     assert main(["report", str(made)]) == 0

@@ -32,9 +32,12 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 def begin(folder: RunFolder, assembly: Assembly) -> None:
     """Write what is known before the first round: the partition first, the experiment last, which makes the folder a run's."""
     make_folder(folder.path)
-    manifest = assembly.population.partition.manifest(assembly.population.data.train.y)
+    data = assembly.population.data
+    manifest = assembly.population.partition.manifest(data.train.y)
+    if data.classes:
+        manifest["classes"] = list(data.classes)
     folder.write(folder.manifest, json.dumps(manifest, indent=1) + "\n")
-    if (record := assembly.population.data.record) is not None:
+    if (record := data.record) is not None:
         folder.write(folder.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     folder.write(folder.experiment, dump(assembly.experiment))
 
