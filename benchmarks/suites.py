@@ -118,6 +118,19 @@ def step(options: Options, say: Say) -> Section:
     return _section("step", "step: one client", about, rows, 1, watch, ["numpy", "torch"])
 
 
+def sweep(options: Options, say: Say) -> Section:
+    """The script alternates by itself, and says how often."""
+    watch = machine.Watch()
+    output = _script("benchmarks/sweep_speed.py", here())
+    match = re.search(r"median ratio ([\d.]+) \(([\d.]+) to ([\d.]+)\), (\d+) alternated", output)
+    spread = Spread(*map(float, match.groups()[:3])) if match else None
+    rows = [Row("sweep of 8 runs over half the sum of the runs", spread, "times", target=1.1, note="" if match else "not in its output")]
+    about = (
+        "Eight runs of 30 rounds on the digits, side by side with two workers, against each by itself with one; until the winner is known."
+    )
+    return _section("sweep", "sweep: runs side by side", about, rows, int(match[4]) if match else 1, watch, ["numpy"], output)
+
+
 def footprint(options: Options, say: Say) -> Section:
     watch = machine.Watch()
     times = _script("scripts/import_time.py", base())
@@ -168,6 +181,7 @@ SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "million": million,
     "step": step,
     "exact-sum": exact_sum,
+    "sweep": sweep,
     "footprint": footprint,
     "report": report,
     "strategies": unevenly,

@@ -97,6 +97,7 @@ def test_the_scripts_of_this_folder_are_read(monkeypatch: pytest.MonkeyPatch) ->
     said = {
         "benchmarks/exact_sum.py": "7 alternated\n  exact: 0.4 s, extra memory 2.01 models\n  ratio 1.17 (target 2.00)\n",
         "benchmarks/step_speed.py": "classic  eager   560.71 ms   ciranda   382.17 ms   ratio 0.693 (quartiles 0.682 to 0.704, n=12)\n",
+        "benchmarks/sweep_speed.py": "median ratio 1.046 (1.010 to 1.130), 5 alternated, target 1.10\n",
         "scripts/import_time.py": "import ciranda: 0.018 s, 0.2 s allowed\nciranda --help: 0.700 s, 0.5 s allowed\n",
         "scripts/install_size.py": "base install: 96.5 MB, 150 MB allowed\n",
     }
@@ -106,6 +107,8 @@ def test_the_scripts_of_this_folder_are_read(monkeypatch: pytest.MonkeyPatch) ->
     assert [(row.value, row.missed) for row in exact.rows] == [(Spread(1.17, 1.17, 1.17), False), (Spread(2.01, 2.01, 2.01), False)]
     assert exact.repetitions == 7
     assert suites.step(Options(), silent).rows[0].ratio == Spread(0.693, 0.682, 0.704)
+    together = suites.sweep(Options(), silent)
+    assert (together.rows[0].value, together.rows[0].missed, together.repetitions) == (Spread(1.046, 1.01, 1.13), False, 5)
     foot = suites.footprint(Options(repetitions=2), silent)
     assert [row.missed for row in foot.rows] == [False, False, True, False, False]
 
