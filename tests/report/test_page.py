@@ -34,7 +34,7 @@ def test_a_report_says_how_the_run_went() -> None:
     said = words(page)
     for part in (
         "Finished after 6 rounds: all rounds done.", "task digits-mlp", "strategy fedavg", "seed 1", "Learning curves", "by round",
-        "by time", "by bytes", "The clients", "All clients together", "Each client", "Worst 10 % of clients", "Gini coefficient",
+        "by time", "by bytes", "The clients", "All clients together", "Each client", "Worst 10 %", "Gini coefficient",
         "Lorenz curve", "What is mistaken for what", "Who took part when", "Settings and origin", "[federation]", "dirichlet", "x86_64",
         SHA, "reproducible", "ciranda replay runs/digits-001",
     ):  # fmt: skip

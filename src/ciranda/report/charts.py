@@ -15,7 +15,7 @@ from ciranda.report.scale import padded, spaced, thin, ticks
 from ciranda.report.text import short
 
 WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 122, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 56, 138, 12, 42
 LINE = 15  # least distance of two labels
 
 

@@ -20,13 +20,19 @@ WORST_COLOUR = 4
 
 def curves(run: Run) -> Html:
     """The section: the figures of all three axes, one shown at a time on a screen, all of them on paper."""
-    metrics = list(dict.fromkeys((run.metric, "loss")))
+    metrics = shown_metrics(run)
     return tag(
         "section",
         tag("h2", _("Learning curves")),
         switched(lambda kind: [_figure(run, metric, kind) for metric in metrics]),
         _values(run),
     )
+
+
+def shown_metrics(run: Run) -> list[str]:
+    """The metrics that have a figure: the headline, the error in the target's unit, the loss."""
+    measured = {metric for metrics in run.records.groups.values() for metric in metrics}
+    return [metric for metric in dict.fromkeys((run.metric, "rmse", "loss")) if metric in measured or metric == run.metric]
 
 
 def switched(figures: Callable[[str], Sequence[Html]]) -> Html:

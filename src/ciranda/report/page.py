@@ -9,7 +9,7 @@ from ciranda.core.irreproducible import REASONS
 from ciranda.i18n import _, plural, retold
 from ciranda.report.clients import clients
 from ciranda.report.confusion import confusion
-from ciranda.report.curves import curves
+from ciranda.report.curves import curves, shown_metrics
 from ciranda.report.fairness import fairness
 from ciranda.report.html import Html, document, tag
 from ciranda.report.participation import participation
@@ -77,16 +77,17 @@ def _chips(run: Run) -> list[tuple[str, str]]:
 
 def _tiles(run: Run) -> list[tuple[str, str, str]]:
     """(what, value, note) of the numbers that sum the run up."""
-    records, metric = run.records, run.metric
+    records = run.records
     tiles = []
-    for name in dict.fromkeys((metric, "loss")):
+    for name in shown_metrics(run):
         value = records.final(run.group, name)
-        tiles.append((capital(metric_name(name)), measure(name, value), group_name(run.group)))
+        if value is not None:
+            tiles.append((capital(metric_name(name)), measure(name, value), group_name(run.group)))
     own = records.client_headline()
     _who, values, _rows = records.latest(own)
     if len(values):
         found = fairness(values, rising=rises(own))
-        tiles.append((_("Worst 10 % of clients"), measure(own, found.worst), metric_name(own)))
+        tiles.append((_("Worst 10 %"), measure(own, found.worst), _("of the clients, {metric}", metric=metric_name(own))))
     per_round = records.part.row
     mean = len(per_round) / max(1, len(records.rounds))
     tiles.append((_("Clients"), number(run.clients), _("{count} asked in a round", count=number(mean, 2))))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ciranda.i18n import _
+from ciranda.i18n import _, plural
 from ciranda.report import raster
 from ciranda.report.charts import LEFT, WIDTH
 from ciranda.report.html import Html, table, tag
@@ -29,12 +29,11 @@ def participation(run: Run) -> Html | None:
     counted = records.part.value == COUNTED
     times = np.bincount(records.part.client[counted], minlength=len(records.names))
     never = max(0, run.clients - int((times > 0).sum()))
-    text = _(
-        "A client was counted {mean} times on average, {least} to {most} times.",
-        mean=number(float(counted.sum()) / max(1, run.clients), 2),
-        least=0 if never else int(times.min()),
-        most=int(times.max()),
-    )
+    least, most = 0 if never else int(times.min()), int(times.max())
+    mean = number(float(counted.sum()) / max(1, run.clients), 2)
+    text = _("A client was counted {mean} times on average, {least} to {most} times.", mean=mean, least=least, most=most)
+    if least == most:
+        text = plural("Every client was counted once.", "Every client was counted {count:,} times.", most)
     if never:
         text += " " + _("{never:,} of {clients:,} were never counted.", never=never, clients=run.clients)
     missed = int((~counted).sum())
