@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ciranda.core.stages.base import Stage
     from ciranda.core.strategies.base import BaseStrategy
     from ciranda.tasks import datasets as data
+    from ciranda.tasks.sklearn_task import SklearnTask
     from ciranda.tasks.table_task import TableTask
     from ciranda.tasks.torch_task import TorchTask
 
@@ -25,6 +26,7 @@ __all__ = [
     "CirandaError",
     "Run",
     "SelectionRule",
+    "SklearnTask",
     "Stage",
     "StopRequested",
     "TableTask",
@@ -45,6 +47,7 @@ _HOME = {
     "Run": "ciranda.cli.api",
     "SelectionRule": "ciranda.core.selection.base",
     "Stage": "ciranda.core.stages.base",
+    "SklearnTask": "ciranda.tasks.sklearn_task",
     "StopRequested": "ciranda.core.errors",
     "TableTask": "ciranda.tasks.table_task",
     "TorchTask": "ciranda.tasks.torch_task",
