@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 
 import pytest
 
 from ciranda.cli import compose
+from ciranda.cli.result import Result
 from ciranda.core.errors import DataError
 from ciranda.experiment.load import resolve
 
@@ -31,13 +33,27 @@ def test_a_tutorial_learns_as_the_mean_of_three_seeds(tmp_path: Path, preset: st
 
 @pytest.mark.slow
 def test_three_rounds_of_the_fashion_tutorial_reach_60_per_cent(tmp_path: Path) -> None:
+    result = shortened("fashion-mnist-dirichlet", 3, tmp_path / "run")
+    assert result.metrics["server"]["accuracy"] >= 0.6
+
+
+@pytest.mark.slow
+def test_power_of_choice_learns_from_those_with_the_highest_loss(tmp_path: Path) -> None:
+    result = shortened("power-of-choice", 6, tmp_path / "run")
+    assert result.metrics["server"]["accuracy"] >= 0.3
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {len(row["accepted"]) for row in rows} == {3}
+    assert {len(row["candidates"]) for row in rows} == {30}
+    assert all({name for name, _ in row["accepted"]} <= {name for name, _ in row["candidates"]} for row in rows)
+
+
+def shortened(preset: str, rounds: int, folder: Path) -> Result:
+    """The result of the preset's first rounds; skips where torch or the data is missing."""
     pytest.importorskip("torch")
-    shorter = resolve("fashion-mnist-dirichlet", ["rounds.num-rounds=3"])
     try:
-        result = compose.run(shorter, tmp_path / "run")
+        return compose.run(resolve(preset, [f"rounds.num-rounds={rounds}"]), folder)
     except DataError as error:
         pytest.skip(str(error))
-    assert result.metrics["server"]["accuracy"] >= 0.6
 
 
 @pytest.mark.slow

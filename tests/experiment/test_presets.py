@@ -56,6 +56,10 @@ def test_the_tutorials_have_their_numbers() -> None:
     assert (iris.client.optimizer, iris.client.learning_rate, iris.federation.test_fraction) == ("adam", 0.01, 0.2)
     assert (diabetes.federation.clients, diabetes.rounds.num_rounds, diabetes.evaluate.where) == (2, 20, "both")
     assert (fashion.federation.clients, fashion.federation.params, fashion.rounds.num_rounds) == (30, {"alpha": 1.0}, 30)
+    choice = resolve("power-of-choice")
+    assert (choice.federation.clients, choice.federation.params, choice.rounds.num_rounds) == (100, {"alpha": 0.3}, 100)
+    assert (choice.rounds.selection, choice.rounds.params, choice.cohort(100)) == ("power-of-choice", {"candidates": 30}, 3)
+    assert (choice.client.optimizer, choice.client.learning_rate, choice.client.momentum) == ("sgd", 0.01, 0.9)
 
 
 def test_inmetro_is_three_rounds_of_five_of_ten_with_adam() -> None:

@@ -106,7 +106,7 @@ class FederationSection(Section):
     def _check(self) -> Self:
         known_name(self.partitioner, PARTITIONERS, "partitioner")
         entry = PARTITIONERS[self.partitioner]
-        given = {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+        given = params_of(self)
         for key in given:
             if key not in CHECKS:
                 allowed = tuple(kebab(name) for name in (*type(self).model_fields, *entry.parameters))
@@ -118,7 +118,7 @@ class FederationSection(Section):
         except ExperimentError as error:
             key = str(error.fields["key"])
             raise whole_problem(advised(error), (key,), whole=str(error).startswith(f"federation.{key} ")) from None
-        object.__setattr__(self, "__pydantic_extra__", {kebab(key): value for key, value in params.items()})
+        keep_extra(self, {kebab(key): value for key, value in params.items()})
         if self.validation_fraction + (self.test_fraction or 0.0) >= 1:
             raise problem("and validation-fraction leave nothing to train on.", "test-fraction")
         if self.clients is None and entry.count is None:
@@ -128,7 +128,7 @@ class FederationSection(Section):
     @property
     def params(self) -> dict[str, Any]:
         """What the partitioner is called with, besides labels, clients and the draw."""
-        return {_snake(key): value for key, value in (self.__pydantic_extra__ or {}).items()}
+        return params_of(self)
 
 
 class RoundsSection(Section):
@@ -395,7 +395,3 @@ def default_name(task: str) -> str:
     """A run's name from its task: the registry's name, or a user's file without folder and suffix."""
     stem = task.replace("\\", "/").rpartition("/")[2].partition(":")[0]
     return stem.removesuffix(".py")[:80]
-
-
-def _snake(key: str) -> str:
-    return key.replace("-", "_")
