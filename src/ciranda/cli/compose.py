@@ -29,6 +29,7 @@ from ciranda.core.stages import Chain, Clip, Stage
 from ciranda.core.strategies import make as make_strategy
 from ciranda.core.strategies.base import Strategy
 from ciranda.core.task import Array, Arrays, ClientSettings, FederatedData, Task
+from ciranda.core.texts import Text
 from ciranda.core.update import Contract
 from ciranda.experiment.load import dump, load
 from ciranda.experiment.names import nearest
@@ -119,7 +120,7 @@ def chain_of(experiment: Experiment) -> Chain:
     norm, stage = experiment.privacy.clipping_norm, experiment.stage
     stages: list[Stage] = [] if norm is None else [Clip(norm)]
     if stage.name is not None:
-        stages.append(build(STAGE.find(stage.name), f"stage '{stage.name}'", stage.params))
+        stages.append(build(STAGE.find(stage.name), Text("stage '{name}'", name=stage.name), stage.params))
     return Chain(stages)
 
 

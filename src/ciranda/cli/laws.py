@@ -8,7 +8,8 @@ from typing import Any
 
 from ciranda.core.errors import ExperimentError, blame
 from ciranda.core.parameters import build
-from ciranda.i18n import _
+from ciranda.core.texts import Text
+from ciranda.i18n import _, told
 from ciranda.plugins.families import SELECTION, STAGE, STRATEGY, Family
 from ciranda.plugins.files import first_line, load_module, split
 from ciranda.testing.selections import SelectionLaws
@@ -47,8 +48,8 @@ def check_laws(spec: str) -> int:
 def _check(suite: Suite, spec: str) -> None:
     family, laws, attribute = suite
     kind = family.find(spec)
-    made = build(kind, f"{family.noun} '{kind.__name__}'", {})
-    print(f"{family.noun} {kind.__name__}: {kind.name}")
+    made = build(kind, Text("{noun} '{name}'", noun=family.noun, name=kind.__name__), {})
+    print(f"{told(family.noun)} {kind.__name__}: {kind.name}")
     broken = total = 0
     for law, why in verdicts(laws, attribute, made):
         total += 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import reduce
 from inspect import get_annotations
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ciranda.core.errors import CirandaError, ExperimentError
+from ciranda.core.texts import Text
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ def names_of(kind: type[Any]) -> tuple[str, ...]:
     return tuple(sorted(known, key=lambda name: name not in own))
 
 
-def build(kind: type[T], called: str, params: Mapping[str, Any]) -> T:
+def build(kind: type[T], called: Text, params: Mapping[str, Any]) -> T:
     """A `kind` with these parameters. `called` is what errors call it, such as "strategy 'fedadam'".
 
     Raises:
@@ -34,7 +36,7 @@ def build(kind: type[T], called: str, params: Mapping[str, Any]) -> T:
             hint="It takes: {takes}.",
             called=called,
             parameter=spelled(name),
-            takes=", ".join(map(spelled, known)) or "none",
+            takes=", ".join(map(spelled, known)) or Text("none"),
         )
     for each in fields(kind) if known else ():  # type: ignore[arg-type]
         if each.name not in params and each.default is MISSING and each.default_factory is MISSING:
@@ -91,11 +93,20 @@ def _options(hint: Any) -> Iterable[Any]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _words(hint: Any) -> str:
-    simple = {float: "a number", int: "a whole number", bool: "true or false", str: "text in quotes"}
-    words = [
-        simple.get(option) or ("one of: " + ", ".join(map(str, get_args(option))) if get_origin(option) is Literal else str(option))
-        for option in _options(hint)
-        if option is not NoneType
-    ]
-    return " or ".join(words)
+_SIMPLE: Mapping[Any, Text] = {
+    float: Text("a number"),
+    int: Text("a whole number"),
+    bool: Text("true or false"),
+    str: Text("text in quotes"),
+}
+
+
+def _words(hint: Any) -> Text | str:
+    words = [_option_words(option) for option in _options(hint) if option is not NoneType]
+    return reduce(lambda one, other: Text("{one} or {other}", one=one, other=other), words)
+
+
+def _option_words(option: Any) -> Text | str:
+    if get_origin(option) is Literal:
+        return Text("one of: {allowed}", allowed=", ".join(map(str, get_args(option))))
+    return _SIMPLE.get(option) or str(option)

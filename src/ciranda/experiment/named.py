@@ -59,7 +59,7 @@ def parameters_of(family: Family, name: str, key: str, extra: Mapping[str, Any],
             fields = {field: error.fields[field] for field in ("expected", "value")}
             raise problem("must be {expected}, not {value!r}.", written, **fields) from None
     try:
-        build(kind, f"{family.noun} '{name}'", params)
+        build(kind, Text("{noun} '{name}'", noun=family.noun, name=name), params)
     except ExperimentError as error:
         where = str(error.fields.get("key", ""))
         if where.replace("-", "_") in takes:

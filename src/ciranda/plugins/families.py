@@ -36,11 +36,11 @@ class Family:
         example: what to do about a class that has not.
     """
 
-    noun: str
+    noun: Text
     group: str
     builtin: Mapping[str, type[Any]]
     methods: tuple[str, ...]
-    example: str
+    example: Text
 
     def entries(self) -> dict[str, EntryPoint]:
         """The entry points of installed packages; what is built in cannot be replaced."""
@@ -83,7 +83,7 @@ class Family:
         file, wanted = split(name)
         path = Path(file).resolve()
         if not path.is_file():
-            raise ExperimentError("There is no file {path}.", hint=self.example, path=path)
+            raise ExperimentError("There is no file {path}.", hint="{example}", path=path, example=self.example)
         module = load_module(path, ExperimentError)
         found = self.classes(module)
         if wanted and wanted not in vars(module):
@@ -97,7 +97,7 @@ class Family:
             )
         if not wanted and len(found) != 1:
             if not found:
-                raise ExperimentError("{file} has no {noun}.", hint=self.example, file=path.name, noun=self.noun)
+                raise ExperimentError("{file} has no {noun}.", hint="{example}", file=path.name, noun=self.noun, example=self.example)
             raise ExperimentError(
                 "{file} has several of the kind {noun}: {names}.",
                 hint="Name one: {file}:{first}",
@@ -133,7 +133,8 @@ class Family:
         if not inspect.isclass(value) or lacking:
             raise ExperimentError(
                 "'{name}' is no {noun}: it lacks {methods}.",
-                hint=self.example,
+                hint="{example}",
+                example=self.example,
                 name=name,
                 noun=self.noun,
                 methods=", ".join(f"{method}()" for method in lacking) or Text("a class"),
@@ -146,23 +147,25 @@ class Family:
 
 
 STRATEGY = Family(
-    "strategy",
+    Text("strategy"),
     "ciranda.strategies",
     STRATEGIES,
     ("init", "apply"),
-    "A strategy is a frozen dataclass such as `class Mine(ciranda.BaseStrategy)` with init(model) and apply(state, model, aggregate).",
+    Text(
+        "A strategy is a frozen dataclass such as `class Mine(ciranda.BaseStrategy)` with init(model) and apply(state, model, aggregate)."
+    ),
 )
 STAGE = Family(
-    "stage",
+    Text("stage"),
     "ciranda.stages",
     STAGES,
     ("encode", "decode"),
-    "A stage is a frozen dataclass such as `class Mine(ciranda.Stage)` with encode(update, state) and decode(message, contract).",
+    Text("A stage is a frozen dataclass such as `class Mine(ciranda.Stage)` with encode(update, state) and decode(message, contract)."),
 )
 SELECTION = Family(
-    "selection rule",
+    Text("selection rule"),
     "ciranda.selections",
     SELECTIONS,
     ("shortlist", "choose"),
-    "A selection rule is a frozen dataclass such as `class Mine(ciranda.SelectionRule)` with choose(call, losses).",
+    Text("A selection rule is a frozen dataclass such as `class Mine(ciranda.SelectionRule)` with choose(call, losses)."),
 )

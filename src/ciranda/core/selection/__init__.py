@@ -12,6 +12,7 @@ from ciranda.core.selection.base import Call, Select, SelectionRule, Selector
 from ciranda.core.selection.power import PowerOfChoice
 from ciranda.core.selection.rules import Balanced, RandomSelection, RoundRobin
 from ciranda.core.selection.sizes import cohort_size, sample, share, weighted_sample
+from ciranda.core.texts import Text
 
 __all__ = [
     "SELECTIONS",
@@ -46,7 +47,7 @@ def make(kind: str | type[SelectionRule], **params: Any) -> SelectionRule:
                 "There is no selection rule '{name}'.", hint="Choose one of: {names}.", name=kind, names=", ".join(SELECTIONS)
             )
         kind = SELECTIONS[kind]
-    return build(kind, f"selection rule '{kind.name}'", params)
+    return build(kind, Text("selection rule '{name}'", name=kind.name), params)
 
 
 def random_selection(draw: Draw, fraction: str | float, minimum: int = 1, *, name: Callable[[int], str] = str) -> Select:

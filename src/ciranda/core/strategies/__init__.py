@@ -15,6 +15,7 @@ from ciranda.core.strategies.fednova import FedNova
 from ciranda.core.strategies.fedprox import FedProx
 from ciranda.core.strategies.qfedavg import QFedAvg
 from ciranda.core.strategies.scaffold import Scaffold
+from ciranda.core.texts import Text
 
 __all__ = [
     "STRATEGIES",
@@ -47,4 +48,4 @@ def make(kind: str | type[Strategy], **params: Any) -> Strategy:
         if kind not in STRATEGIES:
             raise ExperimentError("There is no strategy '{name}'.", hint="Choose one of: {names}.", name=kind, names=", ".join(STRATEGIES))
         kind = STRATEGIES[kind]
-    return build(kind, f"strategy '{kind.name}'", params)
+    return build(kind, Text("strategy '{name}'", name=kind.name), params)
