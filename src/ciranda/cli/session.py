@@ -7,11 +7,12 @@ import platform
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ciranda import __version__
 from ciranda.cli.diagnose import events, expected_losses, warnings_of
+from ciranda.cli.doctor import cores
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.result import Result, best_round, make_result, model_card
 from ciranda.core.codec import encode
@@ -91,7 +92,15 @@ class Session:
 
 
 def _versions() -> dict[str, str]:
-    return {"ciranda": __version__, "python": platform.python_version(), "system": platform.system()}
+    ours = {"ciranda": __version__, "python": platform.python_version(), "system": platform.system()}
+    return {**ours, "cpu": _cpu(), "cores": str(cores())}
+
+
+def _cpu() -> str:
+    """What the processor is called, "" if the system does not tell."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return platform.processor()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ciranda.report.text import number, percent
 MOST_CELLS = 20  # classes of a matrix with its numbers; a larger one is a picture
 BLUE, ORANGE = (0, 114, 178), (217, 130, 0)
 LEVELS = 100
+LONG = 3  # characters of a class that stands upright above its column
 DEEP = 0.62  # from here on a cell is so dark that its number is light
 
 
@@ -54,13 +55,14 @@ def confusion(run: Run) -> Html | None:
     worst = _most_mistaken(names, counts)
     if worst:
         text += " " + _("Most often mistaken: {pairs}.", pairs=worst)
+    style = "pair" if len(labels) <= 10 or len(labels) > MOST_CELLS else "pair stacked"
     shown = _cells(names, counts) if len(labels) <= MOST_CELLS else _picture(names, counts, text)
     return tag(
         "section",
         tag("h2", _("What is mistaken for what")),
         tag("p", text),
         tag(
-            "div", tag("div", shown, class_="scroll keep"), tag("div", _scores(classes, labels, names), class_="scroll tall"), class_="pair"
+            "div", tag("div", shown, class_="scroll keep"), tag("div", _scores(classes, labels, names), class_="scroll tall"), class_=style
         ),
     )
 
@@ -86,7 +88,8 @@ def _cells(names: list[str], counts: Floats) -> Html:
             style = "none" if not count else f"{kind} deep" if value > DEEP else kind
             line.append(tag("td", number(count) if count else "·", class_=style, style=f"--v:{0.12 + 0.88 * value:.2f}" if count else None))
         rows.append(tag("tr", line))
-    head = tag("tr", tag("th", _("true ↓ predicted →"), scope="col"), [tag("th", name, scope="col") for name in names])
+    upright = "upright" if max(map(len, names)) > LONG else None
+    head = tag("tr", tag("td"), [tag("th", tag("span", name, class_=upright), scope="col") for name in names])
     caption = _("Examples by true class (lines) and predicted class (columns)")
     return tag("table", tag("caption", caption), tag("thead", head), tag("tbody", rows), class_="matrix")
 
