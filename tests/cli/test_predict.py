@@ -120,7 +120,7 @@ def test_raw_rows_are_prepared_as_in_training_though_the_table_is_gone(
     assert blue == pytest.approx(3 * 40 + 10.25, abs=8)
     assert green == pytest.approx(3 * 40 + 0.25, abs=8)
     assert green < unknown < blue
-    assert "Column 'cor': 'lilás' did not occur in training (1 rows)" in told.err
+    assert "Column 'cor': 'lilás' did not occur in training (rows: 1)" in told.err
 
 
 def test_predictions_are_written_in_the_dialect_of_their_input(houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def predict(name: str, what: str, *, json: bool = False, out: Path | None = None
 def _tell_unknown(unknown: Mapping[str, Mapping[str, int]]) -> None:
     for column, counts in unknown.items():
         message = _(
-            "Column '{column}': {values} did not occur in training ({rows} rows); no category is favoured for them.",
+            "Column '{column}': {values} did not occur in training (rows: {rows}); no category is favoured for them.",
             column=column,
             values=some([repr(text) for text in counts]),
             rows=sum(counts.values()),

@@ -25,13 +25,13 @@ def test_a_table_is_told_in_a_few_lines(tmp_path: Path) -> None:
     assert said[:4] == [
         "table: 49 rows, Latin-1, separated by ';', decimal comma",
         "task: classification of y, 2 classes: x, z",
-        "features: 3 from 1 columns of numbers (a), 1 of categories: fuma (1)",
+        "features: 3; numbers: a; categories: fuma (1)",
         "missing: fuma 3 (most frequent não); each with a feature that says so",
     ]
-    assert said[4] == "left out: 1 rows without a value of y"
+    assert said[4] == "left out: rows without a value of y: 1"
     assert said[5].startswith("left out: 'id' looks like an identifier")
     assert said[6].startswith("left out: 'dia' holds dates: turn it into numbers")
-    assert "from sums of 2 clients" in said[7]
+    assert "sums by client (clients: 2;" in said[7]
     assert len(said) == 8
 
 
@@ -42,7 +42,7 @@ def test_a_regression_tells_its_scale_and_medians(tmp_path: Path) -> None:
     assert said[1] == "task: regression of y, mean 2, deviation 1.291"
     assert said[3] == "missing: a 1 (median 3); each with a feature that says so"
     dropped = lines(tmp_path, "a\ty\n" + rows, "y", test_fraction=0, missing="drop")
-    assert "left out: 1 rows with a missing value" in dropped
+    assert "left out: rows with a missing value: 1" in dropped
 
 
 def test_files_of_a_folder_are_counted(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_damaged_installation_is_said_to_be_one(tmp_path: Path, monkeypatch: p
 
 
 def test_the_registry_lists_every_set_with_a_line() -> None:
-    assert list(DATASETS) == ["digits", "mnist", "fashion-mnist", "cifar10", "iris", "diabetes"]
+    assert list(DATASETS) == ["digits", "mnist", "fashion-mnist", "cifar10", "iris", "diabetes", "hamlet"]
     for name, entry in DATASETS.items():
         assert entry.name == name
         assert entry.description

@@ -24,16 +24,16 @@ def described(record: Mapping[str, Any]) -> list[Text]:
     lines = [_written(found), _task(encoding, found), _features(encoding)]
     lines += [_missing(found, encoding)] if found["missing"] else []
     if found["without_target"]:
-        lines.append(Text("left out: {count} rows without a value of {target}", count=found["without_target"], target=encoding.target))
+        lines.append(Text("left out: rows without a value of {target}: {count}", target=encoding.target, count=found["without_target"]))
     if found["dropped"]:
-        lines.append(Text("left out: {count} rows with a missing value", count=found["dropped"]))
+        lines.append(Text("left out: rows with a missing value: {count}", count=found["dropped"]))
     for name, why in found["left_out"].items():
         advice = _ADVICE[why]
         lines.append(Text("left out: {column} {why}", column=repr(name), why=advice))
     survey = record["survey"]
     lines.append(
         Text(
-            "categories, scales and medians from sums of {owners} clients ({up:,} bytes up, {down:,} down): no row left its owner",
+            "categories, scales and medians come from sums by client (clients: {owners}; bytes up: {up:,}, down: {down:,}); no row left its owner",
             owners=survey["owners"],
             up=survey["bytes_up"],
             down=survey["bytes_down"],
@@ -79,12 +79,12 @@ def _features(encoding: Encoding) -> Text:
         for column in encoding.columns
         if isinstance(column, CategoryColumn)
     ]
-    parts = []
+    parts = [Text("features: {count}", count=len(encoding.features))]
     if numbers:
-        parts.append(Text("{count} columns of numbers ({names})", count=len(numbers), names=some(numbers, SHOWN)))
+        parts.append(Text("numbers: {names}", names=some(numbers, SHOWN)))
     if categories:
-        parts.append(Text("{count} of categories: {names}", count=len(categories), names=some(categories, SHOWN)))
-    return Text("features: {count} from {parts}", count=len(encoding.features), parts=joined(", ", parts))
+        parts.append(Text("categories: {names}", names=some(categories, SHOWN)))
+    return joined("; ", parts)
 
 
 def _missing(found: Mapping[str, Any], encoding: Encoding) -> Text:

@@ -83,11 +83,14 @@ class Table:
             return self.cells[name]
         folded = [one for one in self.header if one.casefold() == name.casefold()]
         near = folded or difflib.get_close_matches(name, self.header, n=3, cutoff=0.5)
-        message = "{table} has no column '{column}'."
-        if near:
-            names = ", ".join(repr(one) for one in near)
-            raise DataError(message, table=self.name, column=name, hint="Did you mean {names}?", names=names)
-        raise DataError(message, table=self.name, column=name, hint="Columns: {names}.", names=some(self.header, 20))
+        names = ", ".join(repr(one) for one in near) if near else some(self.header, 20)
+        raise DataError(
+            "{table} has no column '{column}'.",
+            table=self.name,
+            column=name,
+            hint="Did you mean {names}?" if near else "Columns: {names}.",
+            names=names,
+        )
 
     def lines_of(self, mask: NDArray[np.bool_]) -> str:
         """The first lines of the rows of a mask, and how many more there are."""
@@ -108,21 +111,21 @@ def read_table(path: Path) -> Table:
     tables = [_one(file) for file in files]
     header = tables[0].header
     for table in tables[1:]:
-        odd = sorted(set(header) ^ set(table.header))
-        if odd:
-            message = "{table} has no column '{column}', which {other} has." if odd[0] in header else _SURPLUS
-            raise DataError(
-                message, table=table.name, column=odd[0], other=tables[0].name, hint="All files of a folder must have the same columns."
-            )
+        for one, other in ((table, tables[0]), (tables[0], table)):
+            if lost := sorted(set(other.header) - set(one.header)):
+                raise DataError(
+                    "{table} has no column '{column}', which {other} has.",
+                    table=one.name,
+                    column=lost[0],
+                    other=other.name,
+                    hint="All files of a folder must have the same columns.",
+                )
     file = np.repeat(np.arange(len(files)), [len(table) for table in tables])
     cells = {name: _joined([table.cells[name] for table in tables]) for name in header}
     names = np.array([one.stem for one in files], object)[file]
     cells[FILE_COLUMN] = Cells(names, np.full(len(file), np.nan), np.zeros(len(file), bool))
     lines = np.concatenate([table.lines for table in tables])
     return Table(str(path), cells, tuple(files), file, lines, tuple(table.dialects[0] for table in tables))
-
-
-_SURPLUS = "{table} has a column '{column}', which {other} does not have."
 
 
 def _one(path: Path) -> Table:
