@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ciranda.cli.api import open_run
 from ciranda.cli.app import main
 from ciranda.cli.report import report, run_of
 from ciranda.core.errors import DataError, Missing
@@ -71,6 +72,8 @@ def test_what_cannot_be_told_of_is_said(tmp_path: Path) -> None:
 def test_classes_have_the_names_that_the_data_gives_them(tmp_path: Path) -> None:
     given = ["iris", "--set", "rounds.num-rounds=1", "--workers", "1", "--quiet", "--out", str(tmp_path / "iris")]
     assert main(["run", *given]) == 0
+    page = open_run(tmp_path / "iris").report()
+    assert page == tmp_path / "iris" / "report.html"
     assert "versicolor" in words(report([str(tmp_path / "iris")]).read_text())
 
 

@@ -89,6 +89,12 @@ class Run:
 
         return Drawing(figure(read(self._folder.each_row())))
 
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the page that tells of the run, by default report.html in its folder; returns the file."""
+        from ciranda.cli.report import report
+
+        return report([str(self.out)], Path(out) if out is not None else None)
+
     def __repr__(self) -> str:
         values = ", ".join(
             f"{group} {name} {value:.4f}"

@@ -80,6 +80,7 @@ def result_lines(result: Mapping[str, Any], folder: str) -> list[str]:
     elif result.get("model_sha256"):
         lines.append(f"{_('Next')}: ciranda predict {folder} test:0    ({_('predict')})")
         lines.append(f"{' ' * len(_('Next'))}  ciranda plot {folder}    ({_('plot')})")
+        lines.append(f"{' ' * len(_('Next'))}  ciranda report {folder}    ({_('report')})")
     return lines
 
 
