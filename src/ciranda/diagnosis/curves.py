@@ -19,6 +19,7 @@ LEAST_ROUNDS = 5
 GUESSING_MARGIN = 0.03
 DIVERGED = 1.5
 OVERFITTED = 1.15
+SWING = 0.05
 MEMORISED = 0.8
 STILL = 0.002
 LONG = 10
@@ -153,14 +154,19 @@ def unsteady(history: History) -> Finding | None:
     jumps = [after - before for before, after in itertools.pairwise(tail)]
     turns = sum((one > 0) != (two > 0) for one, two in itertools.pairwise(jumps))
     swing = sum(map(abs, jumps)) / len(jumps)
-    if swing < 0.08 or turns < 0.4 * len(jumps):
+    if swing < SWING or turns < 0.4 * len(jumps):
         return None
     return Finding(
         "unsteady",
         "warning",
         Text("The model swings from round to round"),
-        Text("accuracy changes by {swing:.1%} a round in the second half", swing=swing),
-        Text("Ask more clients in a round, lower client.learning-rate, or try strategy.name=scaffold or fedavgm."),
+        Text(
+            "accuracy changes by {swing:.1%} a round in the second half; best {best:.3f}, at the end {last:.3f}",
+            swing=swing,
+            best=max(tail),
+            last=tail[-1],
+        ),
+        Text("Ask more clients in a round, lower client.learning-rate, or try strategy.name=scaffold; the best model is in checkpoints/."),
     )
 
 
