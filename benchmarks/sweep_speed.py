@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ciranda.cli import compose
-from ciranda.cli.study.candidates import candidates
+from ciranda.cli.study.candidates import Value, candidates
 from ciranda.cli.study.show import Progress
 from ciranda.cli.study.sweep import Search, sweep, trial
 from ciranda.cli.study.trial import Shared
 from ciranda.experiment.load import resolve
 
 TARGET = 1.1
-GRID = {"strategy.name": ["fedavg", "fedprox"], "client.learning-rate": [0.02, 0.05, 0.1, 0.2]}
+GRID: dict[str, list[Value]] = {"strategy.name": ["fedavg", "fedprox"], "client.learning-rate": [0.02, 0.05, 0.1, 0.2]}
 SETTINGS = ("rounds.num-rounds=30", "federation.validation-fraction=0.2")
 
 

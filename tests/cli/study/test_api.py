@@ -8,6 +8,7 @@ import pytest
 
 import ciranda
 from ciranda.cli.study.api import grid_of
+from ciranda.cli.study.candidates import Value
 from ciranda.core.errors import ExperimentError
 from ciranda.testing.toys import MeanTask
 
@@ -19,11 +20,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_runs_are_compared_as_they_were_returned() -> None:
-    runs = [
-        ciranda.run("digits", clients=4, num_rounds=2, local_epochs=1, strategy=name, quiet=True, workers=1, **more)
-        for name, more in (("fedavg", {}), ("fedprox", {"proximal_mu": 0.1}))
-    ]
-    found = ciranda.compare(runs, target=0.1)
+    plain = ciranda.run("digits", clients=4, num_rounds=2, local_epochs=1, quiet=True, workers=1)
+    near = ciranda.run("digits", clients=4, num_rounds=2, local_epochs=1, strategy="fedprox", proximal_mu=0.1, quiet=True, workers=1)
+    found = ciranda.compare([plain, near], target=0.1)
     assert [row["run"] for row in found.rows] == ["fedavg", "fedprox, proximal-mu 0.1"]
     assert found._repr_markdown_().startswith("| run |")
     assert "<table>" in found._repr_html_()
@@ -40,7 +39,7 @@ def test_baselines_of_a_task_from_a_cell() -> None:
 
 
 def test_a_sweep_chooses_and_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    grid = {"strategy": ["fedavg", "fedprox"], "proximal_mu": [0.1], "learning_rate": [1e-6, 0.1]}
+    grid: dict[str, list[Value]] = {"strategy": ["fedavg", "fedprox"], "proximal_mu": [0.1], "learning_rate": [1e-6, 0.1]}
     found = ciranda.sweep("digits", grid, clients=4, num_rounds=2, local_epochs=1, workers=2, out="out")
     assert found.best.values["client.learning-rate"] == 0.1
     assert len(found.rows) == 4
@@ -72,6 +71,6 @@ def test_settings_find_their_sections() -> None:
     ("grid", "message"),
     [({"proximal_mu": [1]}, "proximal_mu"), ({"batch_size": []}, "needs a list"), ({"strategy": "fedavg"}, "needs a list")],
 )
-def test_settings_that_there_are_not_are_refused(grid: dict[str, list[str | bool | int | float]], message: str) -> None:
+def test_settings_that_there_are_not_are_refused(grid: dict[str, list[Value]], message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         grid_of(grid, "fedavg")

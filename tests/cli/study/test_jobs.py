@@ -154,7 +154,11 @@ def test_ctrl_c_asks_every_job_to_stop(tmp_path: Path) -> None:
 
 def test_jobs_die_with_whoever_began_them(tmp_path: Path) -> None:
     files = [tmp_path / "a", tmp_path / "b"]
-    child = Child(lambda report: list(side_by_side([Job(file.name, partial(linger, file)) for file in files], 2)) and None)
+
+    def work(report: Any) -> None:
+        list(side_by_side([Job(file.name, partial(linger, file)) for file in files], 2))
+
+    child = Child(work)
     pids = [int(wait_for(file)) for file in files]
     child.kill()
     assert child.join() == -signal.SIGKILL

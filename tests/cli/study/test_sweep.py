@@ -16,6 +16,8 @@ import pytest
 from ciranda.cli import compose
 from ciranda.cli.folder import RunFolder
 from ciranda.cli.study import sweep as module
+from ciranda.cli.study.candidates import Value
+from ciranda.cli.study.show import Progress
 from ciranda.cli.study.sweep import Search, Sweep, refit, sweep, trial
 from ciranda.core.errors import ExperimentError, RunError, StoreError
 from ciranda.core.task import Examples, FederatedData, Task
@@ -24,7 +26,7 @@ from ciranda.experiment.schema import Experiment
 from ciranda.tasks.registry import TASKS
 from ciranda.testing.processes import Child
 
-GRID = {"client.learning-rate": [0.001, 0.1, 0.02], "client.batch-size": [10, 40]}
+GRID: dict[str, list[Value]] = {"client.learning-rate": [0.001, 0.1, 0.02], "client.batch-size": [10, 40]}
 
 
 def small(*overrides: str) -> Experiment:
@@ -78,7 +80,7 @@ def test_test_data_cannot_influence_the_choice(tmp_path: Path, folds: int) -> No
     search = Search({"client.learning-rate": [0.001, 0.1]}, folds=folds)
     wrong = Other(lambda test: Examples(test.x, (test.y + 1) % 10))
     true = sweep(small(), search, tmp_path / "true", workers=1)
-    false = sweep(small(), search, tmp_path / "false", workers=1, task=wrong)  # type: ignore[arg-type]
+    false = sweep(small(), search, tmp_path / "false", workers=1, task=wrong)
     assert search_rows(tmp_path / "true") == search_rows(tmp_path / "false")
     assert [each.values for each in true.standings] == [each.values for each in false.standings]
     assert true.best == false.best
@@ -97,10 +99,10 @@ def test_the_test_set_is_not_touched_before_the_winner_is_trained(tmp_path: Path
     task = Other(lambda test: Untouchable())
     monkeypatch.setattr(module, "refit", stop)
     with pytest.raises(Reached):
-        sweep(small(), Search({"client.batch-size": [10, 20]}, folds=folds), tmp_path / "out", workers=2, task=task)  # type: ignore[arg-type]
+        sweep(small(), Search({"client.batch-size": [10, 20]}, folds=folds), tmp_path / "out", workers=2, task=task)
     monkeypatch.undo()
     with pytest.raises(AssertionError, match="the test set was"):
-        sweep(small(), Search({"client.batch-size": [10, 20]}, folds=folds), tmp_path / "out", workers=2, task=task)  # type: ignore[arg-type]
+        sweep(small(), Search({"client.batch-size": [10, 20]}, folds=folds), tmp_path / "out", workers=2, task=task)
 
 
 def test_the_test_set_is_read_once(done: Sweep) -> None:
@@ -172,7 +174,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         def work(report: Any, out: Path = out, after: int = after) -> None:
             ended = 0
 
-            class Killing(module.Progress):
+            class Killing(Progress):
                 def ended(self, key: str, text: str) -> None:
                     nonlocal ended
                     ended += 1

@@ -79,7 +79,7 @@ def test_changes_are_checked_and_none_means_default() -> None:
     found = changed(small(), {"client": {"batch-size": None, "momentum": 0.25}})
     assert (found.client.batch_size, found.client.momentum) == (32, 0.25)
     assert changed(small(), {}) == small()
-    with pytest.raises(ExperimentError, match="client.momentum"):
+    with pytest.raises(ExperimentError, match=r"client\.momentum"):
         changed(small(), {"client": {"momentum": 2}})
 
 
