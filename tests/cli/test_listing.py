@@ -32,7 +32,7 @@ def test_one_kind_alone(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_parameters_are_written_as_in_a_file() -> None:
     assert "[alpha, min-partition-size, self-balancing]" in KINDS["partitioners"]()["dirichlet"]
-    assert "[proximal-mu]" in KINDS["strategies"]()["fedprox"]
+    assert "[proximal-mu, server-*]" in KINDS["strategies"]()["fedprox"]
 
 
 def test_presets_speak_the_users_language(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from ciranda.plugins.families import SELECTION, STAGE, STRATEGY, Family
 from ciranda.plugins.files import first_line, load_module, split
 from ciranda.testing.selections import SelectionLaws
 from ciranda.testing.stages import StageLaws
-from ciranda.testing.strategies import StrategyLaws
+from ciranda.testing.strategies import ClientRuleLaws, StrategyLaws
 
 # family -> its suite, and the attribute under which the suite wants what it checks
 SUITES: tuple[tuple[Family, type[Any], str], ...] = (
@@ -49,6 +49,8 @@ def _check(suite: Suite, spec: str) -> None:
     family, laws, attribute = suite
     kind = family.find(spec)
     made = build(kind, Text("{noun} '{name}'", noun=family.noun, name=kind.__name__), {})
+    if family is STRATEGY and made.client is not None:
+        laws = ClientRuleLaws
     print(f"{told(family.noun)} {kind.__name__}: {kind.name}")
     broken = total = 0
     for law, why in verdicts(laws, attribute, made):
@@ -75,7 +77,8 @@ def verdicts(laws: type[Any], attribute: str, made: object) -> Iterator[tuple[st
 
 def dir_in_order(laws: type[Any]) -> list[str]:
     """The names of a suite's laws as they stand in its file."""
-    return [name for name in vars(laws) if name.startswith("test_")]
+    names = (name for each in reversed(laws.__mro__) for name in vars(each) if name.startswith("test_"))
+    return list(dict.fromkeys(names))
 
 
 def _broken(law: Callable[[], None]) -> str:

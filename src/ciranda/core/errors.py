@@ -27,7 +27,7 @@ from ciranda.core.texts import Tell, Text
 
 # Installed packages, the standard library (on Windows too), what is frozen into the interpreter, and this package.
 _NOT_THE_USERS = re.compile(
-    r"[\\/](site-packages|dist-packages|lib[\\/]python3[^\\/]*|Lib)[\\/]|^<frozen|[\\/]ciranda[\\/](core|experiment|plugins|tasks|runtimes|cli)[\\/]"
+    r"[\\/](site-packages|dist-packages|lib[\\/]python3[^\\/]*|Lib)[\\/]|^<frozen|[\\/]ciranda[\\/](core|experiment|plugins|tasks|testing|runtimes|cli)[\\/]"
 )
 
 

@@ -113,7 +113,7 @@ class Signature:
                 return False
         return True
 
-    def check(self, arrays: Arrays, where: str) -> None:
+    def check(self, arrays: Arrays, where: str | Text) -> None:
         """Raise SignatureError, naming `where`, each differing tensor with both shapes, and both digests."""
         if self.matches(arrays):
             return

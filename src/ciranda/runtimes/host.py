@@ -12,12 +12,13 @@ from itertools import groupby
 from typing import Any
 
 from ciranda.core.codec import decode, encode
-from ciranda.core.errors import CirandaError, RunError, StoreError
+from ciranda.core.errors import CirandaError, RunError, StoreError, blame
 from ciranda.core.metrics import Sums, add, confusions, per_class, spread, summarise
 from ciranda.core.params import Signature, model_sha256
 from ciranda.core.stages import Chain
 from ciranda.core.strategies.base import Strategy, StrategyState
 from ciranda.core.task import Array, Arrays
+from ciranda.core.texts import Text
 from ciranda.core.update import Contract, apply_buffers, finish
 from ciranda.protocol.coordinator import initial, step_many
 from ciranda.protocol.messages import (
@@ -72,6 +73,7 @@ class Host:
         self._models: dict[str, Arrays] = {}
         self._strategies: dict[str, StrategyState] = {}
         self._artifacts: dict[str, str] = {}
+        self._put_last = (0, 0)
         self._rows = 0
 
     @property
@@ -159,10 +161,14 @@ class Host:
                         accepted=accepted,
                         count=gathered.total.count,
                     )
-                aggregate = finish(self._contract_for(model), self._chain.finish(gathered.total))
+                contract = self._contract_for(model)
+                aggregate = finish(contract, self._chain.finish(gathered.total))
                 state, moved = self._strategy.apply(self._strategies[command.model], model, aggregate)
+                contract.local.check(moved, Text("the model that the strategy '{name}' made", name=self._strategy.name))
             except CirandaError as error:
                 return CommandFailed(command.id, str(error))
+            except Exception as error:  # a strategy of a user's own may raise anything
+                return CommandFailed(command.id, f"{self._strategy.name}: {type(error).__name__}: {error} ({blame(error)})")
             following = apply_buffers(moved, aggregate)
             digest = model_sha256(following)
             self._keep(digest, following, state)
@@ -176,7 +182,9 @@ class Host:
         self._strategies = {key: value for key, value in self._strategies.items() if key in current} | {digest: strategy_state}
 
     def _publish(self, digest: str) -> None:
-        model = self._models[digest]
+        model = self._models.get(digest)
+        if model is None:
+            return  # told again after a crash, and a later version is committed: that one is published
         self._wire.publish(Published(digest, model, self._contract_for(model), self._strategy.broadcast(self._strategies[digest])))
 
     def _persist(self, commands: Sequence[Command]) -> None:
@@ -186,13 +194,17 @@ class Host:
         """
         if self._wire.repeatable and self._version and not any(isinstance(command, Record | Finish) for command in commands):
             return
-        digest = self._state.model
-        artifacts = {"model": self._put(self._models[digest]), "strategy": self._put(self._strategies[digest])}
+        model, strategy = self._models[self._state.model], self._strategies[self._state.model]
+        if self._put_last != (id(model), id(strategy)):  # both are held, so their ids are theirs
+            artifacts = {"model": self._put(model), "strategy": self._put(strategy)}
+        else:
+            artifacts = self._artifacts
         header = {"schema": SCHEMA, "state": self._state.to_json(), "artifacts": artifacts}
         data = json.dumps(header, separators=(",", ":")).encode()
         self._version = self._store.swap(self._plan.run, self._version, data, f"{self._state.term}:{self._version}")
-        self._artifacts = artifacts
-        self._store.collect(artifacts.values())
+        if artifacts is not self._artifacts:
+            self._artifacts, self._put_last = artifacts, (id(model), id(strategy))
+            self._store.collect(artifacts.values())
 
     def _record(self, command: Record) -> None:
         """Store the row, and tell it on unless it was stored before a crash."""

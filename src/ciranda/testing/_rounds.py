@@ -122,7 +122,8 @@ def added(contract: Contract, updates: list[Update]) -> Aggregate:
 def locked(arrays: Arrays) -> dict[str, Array]:
     """The same arrays, which from now on cannot be written into."""
     for array in arrays.values():
-        array.setflags(write=False)
+        if isinstance(array, np.ndarray):  # a law of its own says so where it is none
+            array.setflags(write=False)
     return dict(arrays)
 
 
