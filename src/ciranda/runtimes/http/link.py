@@ -97,7 +97,11 @@ class Link:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # A line that was kept open may have been closed meanwhile: that says nothing, if no answer had begun.
-                if not fresh and not self._dead and isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
+                if (
+                    not fresh
+                    and not self._dead
+                    and isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError)
+                ):
                     fresh = True
                     continue
                 raise Cut("{server} cannot be reached: {error}.", server=self.url, error=str(error) or type(error).__name__) from error

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ciranda.core.errors import CirandaError, RunError
 from ciranda.core.stages import Chain
+from ciranda.protocol.messages import parse_phase
 from ciranda.runtimes.host import Host
 from ciranda.runtimes.http.mail import Mail
 from ciranda.runtimes.http.models import Models
@@ -85,7 +86,7 @@ class HttpRun:
         self.room = Room(self.store, blueprint.run, blueprint.partitions, blueprint.minimum, blueprint.maximum, blueprint.wait_s)
         self.replies = Replies(blueprint.folder)
         self.models = Models(blueprint.folder / "models")
-        self.wire = HttpWire(self.replies, self.models, _Post(self), blueprint.chain, blueprint.evaluate, self._progress)
+        self.wire = HttpWire(self.replies, self.models, _Post(self), blueprint.chain, blueprint.evaluate, self.recorded, self._progress)
         self.rows: list[dict[str, Any]] = [json.loads(event) for _, event in self.store.events(blueprint.run)]
         self.host: Host | None = None
         self.error: CirandaError | None = None
@@ -139,6 +140,14 @@ class HttpRun:
     def record(self, round: int) -> Mapping[str, Any] | None:
         """The recorded row of a round, or None."""
         return next((row for row in reversed(self.rows) if (row["event"], row["round"]) == ("round", round)), None)
+
+    def recorded(self, phase: str, name: str, digest: str) -> bool:
+        """Whether this reply counts in a round that is recorded; from the run's thread."""
+        parsed = parse_phase(phase)
+        row = self.record(parsed[0]) if parsed is not None else None
+        if parsed is None or row is None or row["attempt"] != parsed[1]:
+            return False
+        return [name, digest] in row["accepted"] or [name, digest] in row["evaluated"]
 
     def stop(self, by: str) -> None:
         """Ask the run to end; from any thread and from a signal handler."""

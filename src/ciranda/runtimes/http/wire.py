@@ -47,6 +47,7 @@ from ciranda.runtimes.http.replies import Replies, Reply
 
 Progress = Callable[[int, str, int, int], None]
 Evaluate = Callable[[Arrays], Sums]
+Recorded = Callable[[str, str, str], bool]
 log = logging.getLogger(__name__)
 
 
@@ -107,15 +108,18 @@ class HttpWire:
 
     Args:
         evaluate: metric sums of a model on the server's own test examples, as the local runtime takes them.
+        recorded: whether a reply (phase, name, digest) counts in a round whose record is out.
         progress: told (round, kind, clients done, clients asked) as answers arrive.
     """
 
     repeatable = False
 
-    def __init__(self, replies: Replies, models: Models, post: Post, chain: Chain, evaluate: Evaluate, progress: Progress) -> None:
+    def __init__(
+        self, replies: Replies, models: Models, post: Post, chain: Chain, evaluate: Evaluate, recorded: Recorded, progress: Progress
+    ) -> None:
         self.population = 0
         self._replies, self._models, self._post, self._chain = replies, models, post, chain
-        self._evaluate, self._progress = evaluate, progress
+        self._evaluate, self._recorded, self._progress = evaluate, recorded, progress
         self._inbox: SimpleQueue[Arrival | Event | CirandaError | None] = SimpleQueue()
         self._phase: _Phase | None = None
         self._published: dict[str, Published] = {}
@@ -315,6 +319,9 @@ class HttpWire:
         for item in items:
             if not isinstance(item, Arrival):
                 events.append(item)
+                continue
+            if self._recorded(item.phase, item.name, item.digest):  # its sender did not hear so before the server was started again
+                self._post.run([partial(item.answer, Verdict("duplicate"))])
                 continue
             phase, refused, update = self._phase, "", None
             if phase is not None and phase.id == item.phase and (item.name, item.digest) not in phase.folded.items():

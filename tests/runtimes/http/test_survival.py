@@ -1,0 +1,187 @@
+"""`kill -9` of the server at every persisted step and of clients at any moment: the same model, and what was stored counts once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from ciranda.protocol.messages import Acknowledge
+from ciranda.protocol.participant import Event, Send
+from ciranda.runtimes.http.client import HttpClient
+from ciranda.runtimes.http.disk import Disk
+from ciranda.runtimes.http.link import Link
+from ciranda.testing.toys import MeanTask
+from ciranda.testing.wires import population_of
+from tests.conftest import ROOT
+from tests.runtimes.http.harness import House, Toy, ToyTrainer
+from tests.runtimes.http.serve_toy import CLIENTS
+
+ROUNDS = 2
+
+
+class Noting(HttpClient):
+    """A client that notes what it was told to be stored: (phase, name, digest)."""
+
+    acknowledged: set[tuple[str, str, str]]
+
+    def _send(self, command: Send) -> Event | None:
+        event = super()._send(command)
+        if isinstance(event, Acknowledge):
+            self.acknowledged.add((event.phase, event.name, event.digest))
+        return event
+
+
+class Crowd:
+    """The toy's clients, in threads of this process, against whatever listens on the port."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.acknowledged: set[tuple[str, str, str]] = set()
+        self.trainers: list[ToyTrainer] = []
+        self.threads: list[Thread] = []
+        task = MeanTask(CLIENTS)
+        population = population_of(task, CLIENTS)
+        for rank in range(CLIENTS):
+            trainer = ToyTrainer(task, population, rank)
+            disk = Disk(folder / str(rank))
+            url = f"http://127.0.0.1:{port}"
+            client = Noting(
+                lambda url=url: Link(url),
+                disk,
+                lambda text, it=trainer: it,
+                name=f"client-{rank}",
+                most_backoff=0.1,  # type: ignore[misc]
+            )
+            client.acknowledged = self.acknowledged
+            self.trainers.append(trainer)
+            self.threads.append(Thread(target=self._work, args=(client, disk), daemon=True))
+            self.threads[-1].start()
+
+    def _work(self, client: HttpClient, disk: Disk) -> None:
+        try:
+            client.work("toy")
+        finally:
+            disk.close()
+
+    def leave(self) -> None:
+        for thread in self.threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a client did not hear that the run is over"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def server(folder: Path, port: int, call: int = 0, when: str = "before") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.runtimes.http.serve_toy", str(folder), str(port), str(ROUNDS), str(call), when]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def served(folder: Path, *faults: tuple[int, str]) -> tuple[dict[str, Any], Crowd]:
+    """The end of a run whose server was killed at each of `faults`, one after the other, and started again."""
+    port = free_port()
+    crowd: Crowd | None = None
+    for call, when in [*faults, (0, "before")]:
+        process = server(folder / "server", port, call, when)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        crowd = crowd or Crowd(folder / "clients", port)
+        with process.stdin, process.stdout:
+            line = process.stdout.readline()
+            if not call:
+                crowd.leave()
+        assert (process.wait(20) != 0) is bool(call), f"write {call} was never reached"
+    assert crowd is not None
+    end: dict[str, Any] = json.loads(line)
+    return end, crowd
+
+
+def check_record(end: dict[str, Any], crowd: Crowd) -> None:
+    """S2: nobody is in a round twice. S3: what a client was told to be stored is in the record. And nobody trained twice."""
+    assert end["status"] == "finished"
+    for row in end["rows"]:
+        for group in ("accepted", "evaluated"):
+            names = [name for name, _ in row[group]]
+            assert len(names) == len(set(names))
+        stored = {(name, digest) for phase, name, digest in crowd.acknowledged if phase.startswith(f"{row['round']}.")}
+        assert stored <= {tuple(pair) for pair in (*row["accepted"], *row["evaluated"])}
+        assert row["refusals"] == {}
+    for trainer in crowd.trainers:
+        assert trainer.trained == list(range(1, ROUNDS + 1))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    end, crowd = served(tmp_path_factory.mktemp("unbroken"))
+    check_record(end, crowd)
+    return end
+
+
+def comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in ("seconds", "bytes_up", "bytes_down")} for row in rows]
+
+
+def test_an_unbroken_run_over_processes(unbroken: dict[str, Any], tmp_path: Path) -> None:
+    with House(Toy(tmp_path, clients=CLIENTS, rounds=ROUNDS, where="both")) as house:
+        run = house.begin()
+        house.everybody()
+        assert run.over.wait(30)
+        assert run.host is not None
+        assert run.host.state.model == unbroken["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_server_killed_at_every_persisted_step_ends_in_the_same_model(unbroken: dict[str, Any], tmp_path: Path, when: str) -> None:
+    # How many replies come together varies, and with it the number of steps: as many as in the unbroken run, less what batching may save.
+    steps = len(unbroken["writes"])
+    reached = 0
+    for call in range(1, steps + 1):
+        try:
+            end, crowd = served(tmp_path / str(call), (call, when))
+        except AssertionError as error:
+            if "never reached" not in str(error):
+                raise
+            continue
+        reached += 1
+        check_record(end, crowd)
+        assert end["model"] == unbroken["model"], f"killed {when} write {call}"
+        assert comparable(end["rows"]) == comparable(unbroken["rows"]), f"killed {when} write {call}"
+    assert reached >= 4 * ROUNDS
+
+
+@pytest.mark.slow
+def test_a_server_killed_again_and_again_ends_in_the_same_model(unbroken: dict[str, Any], tmp_path: Path) -> None:
+    end, crowd = served(tmp_path, (3, "after"), (2, "before"), (4, "after"), (1, "after"), (3, "before"))
+    check_record(end, crowd)
+    assert end["model"] == unbroken["model"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with House(Toy(tmp_path, clients=CLIENTS, rounds=ROUNDS, where="both")) as house:
+        yield house
+
+
+def test_a_client_that_comes_back_goes_on_where_it_was(house: House, unbroken: dict[str, Any]) -> None:
+    run = house.begin()
+    house.everybody([0, 1])
+    first = house.client(2)
+    while len(run.rows) < 1:
+        run.over.wait(0.01)
+    house.send_away(2)
+    second = house.client(2)
+    assert run.over.wait(30)
+    assert run.status == "finished"
+    assert run.host is not None
+    assert run.host.state.model == unbroken["model"]
+    assert sorted([*first.trained, *second.trained]) == [1, 2]
