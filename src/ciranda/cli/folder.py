@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from ciranda.core.errors import DataError, Missing
 from ciranda.store.base import Store
 from ciranda.store.files import write_whole
@@ -70,7 +72,7 @@ class RunFolder:
         with self.metrics.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    row = json.loads(line)
+                    row = from_json(line)  # json.loads takes more than twice as long, and these files grow large
                 except ValueError:
                     raise DataError(
                         "{metrics}, line {number} is not JSON.",

@@ -255,11 +255,8 @@ class _Reader:
                 if value is not None:
                     columns.setdefault(metric, {})[at] = value
         if clients := row["clients"]:
-            own = list(clients.values())
             places = self._places(clients)
-            for metric in dict.fromkeys(chain.from_iterable(own)):
-                # A missing value is None in JSON, and NaN from here on.
-                column = np.array([metrics.get(metric) for metrics in own], np.float64)
+            for metric, column in _columns(list(clients.values())):
                 self._values.setdefault(metric, _Sparse()).add(at, places, column)
 
     def _participants(self, at: int, row: Row) -> None:
@@ -301,3 +298,12 @@ class _Reader:
         column = np.full(len(self._rows), np.nan)
         column[list(values)] = list(values.values())
         return column
+
+
+def _columns(own: Sequence[Mapping[str, float | None]]) -> Iterable[tuple[str, Floats]]:
+    """(metric, a value for each client) of what some clients measured; what is None in JSON or missing is NaN from here on."""
+    metrics = [*own[0]]
+    if all([*values] == metrics for values in own):
+        table = np.array([*chain.from_iterable(values.values() for values in own)], np.float64).reshape(len(own), len(metrics))
+        return zip(metrics, np.ascontiguousarray(table.T), strict=True)
+    return [(name, np.array([values.get(name) for values in own], np.float64)) for name in dict.fromkeys(chain.from_iterable(own))]
