@@ -72,10 +72,15 @@ class Assembly:
             self.task.part_of,
             max_weight=self.population.max_weight(),
             cohort=self.cohort,
-            clipping_norm=None if self.chain.feeds_back else self.experiment.privacy.clipping_norm,
+            clipping_norm=self.bounding_norm,
             rule=self.strategy.client,
             population=self.population.size,
         )
+
+    @property
+    def bounding_norm(self) -> float | None:
+        """The norm that no update exceeds, if there is one: what a stage feeds back comes on top of a clipped update."""
+        return None if self.chain.feeds_back else self.experiment.privacy.clipping_norm
 
     def broadcast(self, model: Arrays) -> Signature:
         """What the strategy sends beside `model` in every round."""

@@ -15,7 +15,7 @@ import pytest
 from ciranda.core.metrics import summarise
 from ciranda.core.params import model_sha256
 from ciranda.core.partition import partition
-from ciranda.core.population import Population
+from ciranda.core.population import Population, rank_of
 from ciranda.core.rng import Draw
 from ciranda.core.task import Task
 from ciranda.core.update import Contract, finish
@@ -122,6 +122,23 @@ class WireConformance:
         for rank in (0, 4):
             assert gathered.metrics[str(rank)] == task.evaluate(published.arrays, population.test(rank), 2)
         assert gathered.metrics[EVALUATOR]["n"] == len(population.data.test)
+
+    def test_candidates_tell_their_loss_and_some_of_them_train(
+        self, wire: Wire, published: Published, population: Population, task: Task
+    ) -> None:
+        heard = ask(wire, published, "1.1.0.candidates", "candidates", ["0", "2", "4"])
+        wire.carry([verdict(reply) for reply in heard])
+        told = close(wire, published, "1.1.0.candidates", "candidates", heard)
+        assert told.total is None
+        assert sorted(told.metrics) == ["0", "2", "4"]
+        for name, sums in told.metrics.items():
+            assert sums == task.evaluate(published.arrays, population.train(rank_of(name)), 2), "a candidate's loss is on its training part"
+        replies = ask(wire, published, "1.1.1.train", "train", ["2", "4"])
+        wire.carry([verdict(reply) for reply in replies])
+        gathered = close(wire, published, "1.1.1.train", "train", replies)
+        assert gathered.total is not None
+        assert gathered.total.count == 2
+        assert gathered.bytes_up >= 2 * 8
 
     def test_a_cancelled_phase_leaves_nothing_to_the_next_attempt(self, wire: Wire, published: Published) -> None:
         wire.carry(instructions(published, "1.1.0.train", "train", NAMES))

@@ -125,7 +125,9 @@ class ToyTrainer(Trainer):
         return local_update(self._task, self._population, self._rank, model), {}
 
     def evaluate(self, kind: str, model: Arrays, states: States) -> Sums:
-        return self._task.evaluate(model, self._population.test(self._rank), 2)
+        population = self._population
+        examples = population.train(self._rank) if kind == "candidates" else population.test(self._rank)
+        return self._task.evaluate(model, examples, 2)
 
 
 def local_update(task: Task, population: Population, rank: int, model: Arrays) -> Update:

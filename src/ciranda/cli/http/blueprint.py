@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ciranda.cli.compose import Assembly, plan_of
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.result import Result
@@ -15,7 +17,7 @@ from ciranda.cli.session import OnEvent, Session
 from ciranda.core.errors import CirandaError, ExperimentError, StoreError
 from ciranda.core.metrics import Sums
 from ciranda.core.rng import Draw
-from ciranda.core.task import Arrays
+from ciranda.core.task import Array, Arrays
 from ciranda.core.update import Contract
 from ciranda.experiment.load import dump
 from ciranda.protocol.messages import ResumeAsked
@@ -78,7 +80,7 @@ class ExperimentBlueprint(Blueprint):
 
     def host(self, wire: HttpWire, store: Store, roster: Roster, tell: Tell) -> Host:
         assembly = self._assembly
-        plan = plan_of(assembly.experiment, assembly.draw, roster.name)
+        plan = plan_of(assembly.experiment, assembly.draw, roster.name, self._examples(roster))
         rows = self._folder.rewrite_metrics(store)
 
         def on_event(event: Mapping[str, Any]) -> None:
@@ -102,7 +104,7 @@ class ExperimentBlueprint(Blueprint):
                 assembly.task.part_of,
                 max_weight=max_weight,
                 cohort=assembly.experiment.cohort(len(roster)),
-                clipping_norm=assembly.experiment.privacy.clipping_norm,
+                clipping_norm=assembly.bounding_norm,
                 rule=assembly.strategy.client,
                 population=len(roster),
             )
@@ -129,6 +131,12 @@ class ExperimentBlueprint(Blueprint):
             self.result = self._session.finish(state, host.model, state.reason, [own, *roster.probes])
         if self.result is not None:
             tell({"event": "finish", **self.result.as_json()})
+
+    def _examples(self, roster: Roster) -> Array:
+        """How many examples each client has, by rank, as far as the server may know; one where it may not."""
+        sizes = self._assembly.population.partition.sizes
+        counts = [member.examples or 1 if member.partition is None else int(sizes[member.partition]) for member in roster.members]
+        return np.array(counts, np.int64)
 
     def _max_weight(self, roster: Roster) -> int:
         """The largest weight of an update: known from the partition, from what clients tell, or declared."""

@@ -70,7 +70,7 @@ class ExperimentTrainer(Trainer):
             self._task.part_of,
             max_weight=limits.max_weight,
             cohort=limits.cohort,
-            clipping_norm=assembly.experiment.privacy.clipping_norm,
+            clipping_norm=assembly.bounding_norm,
             rule=assembly.strategy.client,
             population=limits.population,
         )
@@ -79,9 +79,10 @@ class ExperimentTrainer(Trainer):
         return train_update(work, assembly.chain, assembly.strategy.client, states)
 
     def evaluate(self, kind: str, model: Arrays, states: States) -> Sums:
-        if not len(self._kept):
+        examples = self._own if kind == "candidates" else self._kept
+        if not len(examples):
             raise DataError("it has no examples to evaluate on.", hint="Set federation.test-fraction.")
-        return self._task.evaluate(personal(model, states), self._kept, self._begun.experiment.evaluate.batch_size)
+        return self._task.evaluate(personal(model, states), examples, self._begun.experiment.evaluate.batch_size)
 
     @property
     def _begun(self) -> Assembly:

@@ -76,7 +76,7 @@ class Trainer(Protocol):
         """The message of a round, and the client's next states."""
 
     def evaluate(self, kind: str, model: Arrays, states: States) -> Sums:
-        """Metric sums of the model on what this client keeps back for evaluation."""
+        """Metric sums of the model on what this client keeps back for evaluation, or (kind "candidates") on what it trains on."""
 
 
 Prepare = Callable[[str], Trainer]
@@ -427,8 +427,8 @@ class HttpClient:
         model, broadcast = self._fetch(work.model, broadcast=limits.broadcast)
         states = self._disk.states(self._run)
         if work.kind != "train":
-            tentative = states.read(self._logical, tentative=work.round)
-            return _Done(work, encode_sums(trainer.evaluate(work.kind, model, tentative)))
+            kept = states.read(self._logical, tentative=work.round if work.kind == "evaluate" else None)
+            return _Done(work, encode_sums(trainer.evaluate(work.kind, model, kept)))
         before = states.read(self._logical)
         update, after = trainer.train(work.round, model, broadcast, limits, before)
         if before or after:
