@@ -13,6 +13,7 @@ from threading import Event
 
 from ciranda.cli.compose import Assembly, assemble
 from ciranda.cli.errors import tell
+from ciranda.cli.fleet.up import client_command
 from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.http.blueprint import ExperimentBlueprint
 from ciranda.cli.logs import logging_to
@@ -66,6 +67,7 @@ def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, 
         served, access = stack.enter_context(serving(path / "http", asked.host, asked.port, anybody=asked.anybody))
         if asked.tokens:
             write_whole(path / "http" / "tokens.txt", ["".join(f"{token}\n" for token in access.make_tokens(asked.tokens)).encode()])
+        write_whole(path / "http" / "address", [f"{served.url}\n".encode()])
         tell(f"{_('Listening on')}: {served.url}")
         tell(f"{_('Folder')}: {path}")
         stack.enter_context(stops(lambda by: ending.set()))
@@ -128,7 +130,7 @@ def _clients(url: str, out: Path, assembly: Assembly) -> Iterator[None]:
         for number in range(count):
             state = out / "clients" / str(number)
             state.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, "-m", "ciranda", "client", url, f"--partition={number}/{count}", f"--state={state}", "--tied"]
+            command = [sys.executable, "-m", "ciranda", *client_command(url, number, count, state), "--tied"]
             with (state / "client.log").open("ab") as output:
                 processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output))
         yield
