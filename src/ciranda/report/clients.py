@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ciranda.i18n import _, plural
@@ -31,13 +33,14 @@ def clients(run: Run) -> Html | None:
     if not len(who):
         return None
     found = fairness(values, rising=rises(metric))
+    drawn = records.client_curves(metric)
     return tag(
         "section",
         tag("h2", _("The clients")),
         tag("p", _summary(metric, found)),
-        tag("div", _together(run, metric), _histogram(metric, values, found), class_="pair"),
+        tag("div", _together(run, metric, drawn), _histogram(metric, values, found), class_="pair"),
         tag("div", _lorenz(metric, values, found), _numbers(metric, found), class_="pair"),
-        _table(run, metric),
+        _table(run, metric, drawn),
     )
 
 
@@ -55,9 +58,8 @@ def _summary(metric: str, found: Fairness) -> str:
     return text
 
 
-def _together(run: Run, metric: str) -> Html:
+def _together(run: Run, metric: str, drawn: Mapping[str, Curve]) -> Html:
     axis, places = along(run.records, "round")
-    drawn = run.records.client_curves(metric)
     band, worst = run.records.band(metric), run.records.worst(metric)
     name, backdrop = metric_name(metric), None
     lines: list[Line] = []
@@ -152,14 +154,14 @@ def _numbers(metric: str, found: Fairness) -> Html:
     )
 
 
-def _table(run: Run, metric: str) -> Html:
+def _table(run: Run, metric: str, drawn: Mapping[str, Curve]) -> Html:
     """Every client with its curve, the worst first; the worst tenth is marked."""
     records = run.records
     who, values, rows = records.latest(metric)
     order = worst_first(values, rising=rises(metric))
     worst = max(1, round(WORST * len(order)))
     counted = np.bincount(records.part.client[records.part.value == COUNTED], minlength=len(records.names))
-    sizes, drawn = run.sizes(), records.client_curves(metric)
+    sizes = run.sizes()
     largest = max(sizes.values(), default=1)
     limits = padded(*np.percentile(records.values[metric].value, [1, 99]).tolist())
     span = (float(records.rounds[0]), float(records.rounds[-1]))

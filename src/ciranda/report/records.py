@@ -108,7 +108,8 @@ class Records:
         points = self.values.get(metric)
         if points is None:
             return {}
-        order = np.argsort(points.client, kind="stable")
+        # numpy sorts small integers stably in linear time.
+        order = np.argsort(points.client.astype(np.uint16) if len(self.names) < 1 << 16 else points.client, kind="stable")
         clients, starts = np.unique(points.client[order], return_index=True)
         rows, values = np.split(points.row[order], starts[1:]), np.split(points.value[order], starts[1:])
         return {self.names[who]: Curve(self.rounds[at], own, at) for who, at, own in zip(clients.tolist(), rows, values, strict=True)}
@@ -132,9 +133,10 @@ class Records:
         points = self.values.get(metric)
         if points is None:
             return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
-        clients, back = np.unique(points.client[::-1], return_index=True)
-        at = len(points.client) - 1 - back
-        return clients, points.value[at], points.row[at]
+        last = np.full(len(self.names), -1)
+        last[points.client] = np.arange(len(points.client))  # of several values for one place the last one stays
+        clients = np.flatnonzero(last >= 0)
+        return clients, points.value[last[clients]], points.row[last[clients]]
 
     def headline(self, groups: Sequence[str] = ("server", "clients")) -> str:
         """The metric that tells most about the run: the first of HEADLINES that was measured."""
