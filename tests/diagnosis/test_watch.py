@@ -68,6 +68,19 @@ def test_how_it_ended_is_part_of_it() -> None:
     assert examined([row(1)], state="error", stop_reason="The disk is full.\nmore") == ["error"]
     (finding,) = examine(History(), {"state": "error", "stop_reason": "The disk is full.\nmore"})
     assert str(finding.evidence) == "after round 0: The disk is full."
+    assert "ciranda resume RUN" in str(finding.advice)
+
+
+def test_an_error_of_a_known_kind_has_its_advice() -> None:
+    errors = {
+        "The weights here are out of step: they have digest a, the round's model is b.": "load the round's model",
+        "digits: tensor 'layer1.weight' has shape (64, 32), expected (64, 10).": "same model code",
+        "The model predicts a score that is not a finite number.": "learning-rate",
+    }
+    for reason, advice in errors.items():
+        (finding,) = examine(History(), {"state": "error", "stop_reason": reason})
+        assert (finding.code, finding.severity) == ("error", "error")
+        assert advice in str(finding.advice)
 
 
 def test_going_on_is_advised_only_where_the_rounds_ran_out() -> None:

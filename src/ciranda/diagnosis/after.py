@@ -38,12 +38,13 @@ def _ended(history: History, result: Mapping[str, Any]) -> Finding | None:
     """A run that an error or too few replies ended."""
     state, reason = str(result.get("state", "")), str(result.get("stop_reason", ""))
     if state == "error":
+        code, _, advice = clients.kind_of(reason)
         return Finding(
             "error",
             "error",
             Text("An error ended the run"),
             Text("after round {rounds}: {reason}", rounds=history.rounds, reason=reason.partition("\n")[0]),
-            Text("Mend it, then go on with: ciranda resume RUN"),
+            Text("Mend it, then go on with: ciranda resume RUN") if code == "failing" else advice,
         )
     if reason == "too-few-replies":
         return Finding(

@@ -60,7 +60,7 @@ def lost_replies(history: History, *, least: float = LOST) -> Iterator[Finding]:
     asked, lost = sum(history.asked.values()), sum(history.lost.values())
     by_kind: dict[str, tuple[int, str, Text, Text]] = {}
     for reason, count in history.reasons.items():
-        code, what, advice = _kind(reason)
+        code, what, advice = kind_of(reason)
         so_far, example, *_ = by_kind.get(code, (0, reason))
         by_kind[code] = (so_far + count, example, what, advice)
     always = any(history.streak[name] >= IN_A_ROW for name in history.lost)
@@ -102,7 +102,8 @@ def unfair(history: History) -> Finding | None:
     )
 
 
-def _kind(reason: str) -> tuple[str, Text, Text]:
+def kind_of(reason: str) -> tuple[str, Text, Text]:
+    """(code, what, advice) of a recorded reason or an error's text; the code "failing" for one that is not known."""
     for reasons, pieces, code, what, advice in _KINDS:
         if reason in reasons or any(piece in reason for piece in pieces):
             return code, what, advice
