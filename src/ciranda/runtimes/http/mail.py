@@ -95,6 +95,11 @@ class Mail:
         """The client made some request."""
         self._boxes.setdefault(client, Box()).seen = monotonic()
 
+    def asked(self, client: str) -> Event | None:
+        """The instruction that the client has not answered yet; of several runs, the first."""
+        box = self._boxes.get(client)
+        return next((event for _, event in box.items.values() if event["type"] == "instruct"), None) if box is not None else None
+
     def forget(self, client: str) -> None:
         """Drop the box of a client that was revoked, and end its poll."""
         box = self._boxes.pop(client, None)

@@ -18,6 +18,7 @@ from ciranda.runtimes.http.service import ApiError, Service
 
 _QUEUE = 1000
 _HEARTBEAT_S = 15.0
+_SILENT_S = 75.0  # a poll lasts up to 60
 
 
 class NewRun(BaseModel):
@@ -142,7 +143,7 @@ def run_routes(service: Service) -> APIRouter:
 
     @routes.get("/clients", responses=errors(401, 403, 410), **CLIENT)
     async def clients(request: Request) -> dict[str, list[dict[str, Any]]]:
-        """All clients that enrolled, when each was last heard (0: it waits for news; null: not since the start), and its runs."""
+        """All clients that enrolled: what each does, when it was last heard (0: it waits for news; null: not since the start), its runs."""
         service.operator(request)
         return {"clients": [_client_view(service, name) for name in service.access.clients()]}
 
@@ -167,8 +168,13 @@ def _asked(service: Service, request: Request, run: str, states: tuple[str, ...]
 
 
 def _client_view(service: Service, name: str) -> dict[str, Any]:
+    """`state`: working (on the instruction of `round`), waiting for one, silent for longer than a poll lasts, or revoked."""
     runs = [run.name for run in service.runs.values() if any(member.client == name for member in run.room.members())]
-    return {"name": name, "seen_s": service.mail.seen(name), "revoked": service.access.is_revoked(name), "runs": runs}
+    seen, asked, revoked = service.mail.seen(name), service.mail.asked(name), service.access.is_revoked(name)
+    heard = seen is not None and seen <= _SILENT_S
+    state = "revoked" if revoked else "silent" if not heard else "waiting" if asked is None else "working"
+    round = asked["round"] if asked is not None else None
+    return {"name": name, "state": state, "round": round, "seen_s": seen, "revoked": revoked, "runs": runs}
 
 
 async def _stream(service: Service, run: HttpRun, after: int) -> AsyncIterator[str]:
