@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ciranda.cli import network
+from ciranda.cli.fleet import options as fleet
 
 app = typer.Typer(
     name="ciranda",
@@ -233,6 +234,7 @@ def _doctor(
 
 
 network.register(app)
+fleet.register(app)
 
 
 @app.command("compare", help="Compare runs: a table with a test over the seeds, and curves.")
@@ -305,18 +307,16 @@ def _sweep(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments`, by default the process's; returns the exit status."""
     from ciranda.cli.errors import guarded
+    from ciranda.cli.language import chosen, known, localised, spoken
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: _told(given), debug="--debug" in given)
+    language, given = chosen(sys.argv[1:] if arguments is None else arguments)
 
+    def command() -> object:
+        known(language)
+        return localised(typer.main.get_command(app))(given, prog_name="ciranda", standalone_mode=False)
 
-def _told(given: Sequence[str]) -> object:
-    """Run the command line in the language that `--lang` or the environment asks for."""
-    from ciranda.cli.language import chosen, localised, spoken
-
-    language, rest = chosen(given)
     with spoken(language):
-        return localised(typer.main.get_command(app))(rest, prog_name="ciranda", standalone_mode=False)
+        return guarded(command, debug="--debug" in given)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ OPTION = "--lang"
 
 
 def chosen(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The language that `--lang` names, wherever it stands, and the arguments without it. Raises ExperimentError for another language."""
+    """The language that `--lang` names, wherever it stands, and the arguments without it."""
     name: str | None = None
     rest: list[str] = []
     waiting = iter(arguments)
@@ -27,17 +27,22 @@ def chosen(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
             rest.append(argument)
             continue
         name = value if equals else next(waiting, "")
-        if name not in i18n.LANGUAGES:
-            languages = ", ".join(i18n.LANGUAGES)
-            raise ExperimentError("There is no language '{name}'.", hint="--lang is one of: {languages}.", name=name, languages=languages)
     return name, rest
+
+
+def known(name: str | None) -> None:
+    """Raise ExperimentError for a language that there is not."""
+    if name is not None and name not in i18n.LANGUAGES:
+        languages = ", ".join(i18n.LANGUAGES)
+        raise ExperimentError("There is no language '{name}'.", hint="--lang is one of: {languages}.", name=name, languages=languages)
 
 
 @contextmanager
 def spoken(name: str | None) -> Iterator[None]:
-    """Speak `name` (None: as the environment says), and have the option parser do so, which asks gettext for its words."""
+    """Speak `name` (else, or if there is no such language, as the environment says), and have the option parser do so, which asks gettext
+    for its words."""
     before = os.environ.get("LANGUAGE"), gettext.textdomain()
-    with i18n.speaking(name):
+    with i18n.speaking(name if name in i18n.LANGUAGES else None):
         os.environ["LANGUAGE"] = i18n.language()
         gettext.bindtextdomain(i18n.DOMAIN, str(i18n.LOCALE))
         gettext.textdomain(i18n.DOMAIN)
