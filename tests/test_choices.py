@@ -71,6 +71,28 @@ def test_every_rule_gives_the_same_bits_for_any_number_of_workers(tmp_path: Path
     assert all(len(row["accepted"]) == 4 for row in rows)
 
 
+NOISE = """
+from dataclasses import dataclass
+from typing import ClassVar
+import ciranda
+
+@dataclass(frozen=True)
+class Hidden(ciranda.Stage):
+    name: ClassVar[str] = "hidden"
+    kind: ClassVar[str] = "KIND"
+    def encode(self, update, state): return update, state
+"""
+
+
+@pytest.mark.parametrize(("kind", "feature"), [("privatise", "differential-privacy"), ("mask", "secure-aggregation")])
+def test_losses_are_not_asked_for_where_they_should_stay_private(tmp_path: Path, kind: str, feature: str) -> None:
+    (tmp_path / "noise.py").write_text(NOISE.replace("KIND", kind))
+    experiment = small(*BY_LOSS, f"stage.name={tmp_path}/noise.py")
+    with pytest.raises(ExperimentError, match=f"'{feature}' and 'loss-based-selection' cannot work together"):
+        compose.assemble(experiment)
+    compose.assemble(small(f"stage.name={tmp_path}/noise.py"))
+
+
 def test_a_run_selected_by_loss_resumes_and_replays_to_the_same_model(tmp_path: Path) -> None:
     whole, rows = ran(tmp_path / "whole", *BY_LOSS)
     compose.run(small(*BY_LOSS), tmp_path / "cut", workers=1, until=2)
@@ -195,7 +217,11 @@ class Bad(ciranda.BaseStrategy):
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("raises", r"bad: KeyError: 0 .*bad\.py, line 16"), ("reshapes", "the model that the strategy 'bad' made"), ("diverges", "not finite")],
+    [
+        ("raises", r"bad: KeyError: 0 .*bad\.py, line 16"),
+        ("reshapes", "the model that the strategy 'bad' made"),
+        ("diverges", "not finite"),
+    ],
 )
 def test_a_strategy_that_goes_wrong_in_a_run_is_named(tmp_path: Path, how: str, words: str) -> None:
     (tmp_path / "bad.py").write_text(BAD)

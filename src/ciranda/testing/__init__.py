@@ -2,6 +2,8 @@
 
 `stores`      the laws that every store keeps, `kill -9` included.
 `strategies`  the laws of a strategy.
+`stages`      the laws of a stage.
+`selections`  the laws of a selection rule.
 `tasks`       the laws of a task.
 `wires`       the laws of a wire.
 `scheduler`   a hostile schedule for the protocol's machines.
