@@ -26,6 +26,7 @@ MODULES = {
     "mqtt": ("paho", "amqtt"),
     "serverless": ("pymongo", "boto3"),
     "flower": ("flwr",),
+    "huggingface": ("datasets",),
     "trees": ("xgboost", "lightgbm", "sklearn"),
     "privacy": ("dp_accounting", "opacus", "cryptography"),
     "web": ("nicegui", "sqlalchemy"),

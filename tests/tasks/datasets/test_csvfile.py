@@ -236,7 +236,7 @@ def test_many_missing_values_are_counted_and_not_all_listed(tmp_path: Path) -> N
 def test_a_row_without_an_owner_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "who,a,y\nx,1,0.5\n,2,1.5\nNA,3,2.5\n")
     error = refusal(path, client_column="who")
-    assert "'who' is empty in 2 rows (line 3, 4): whose are they?" in str(error)
+    assert "line 3, 4: the client column 'who' is empty: whose are these rows?" in str(error)
 
 
 def test_a_file_with_a_missing_value_in_every_row_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_infinity_counts_as_missing_and_names_of_columns_are_texts() -> None:
 def test_a_bad_value_is_named_by_its_row() -> None:
     with pytest.raises(DataError, match="row 3, column 'a': 'x' is not a number"):
         from_frame(pd.DataFrame({"a": [1, 2, "x", 4], "y": [0.5, 1.5, 2.5, 3.5]}), target="y", test_fraction=0)
-    with pytest.raises(DataError, match=r"'who' is empty in 1 rows \(line 2\)"):
+    with pytest.raises(DataError, match="line 2: the client column 'who' is empty"):
         from_frame(pd.DataFrame({"a": [1, 2], "who": ["x", None], "y": [0.5, 1.5]}), target="y", client_column="who")
 
 

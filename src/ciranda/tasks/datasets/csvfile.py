@@ -151,11 +151,10 @@ def _usable(table: Table, wish: Wish, names: Sequence[str], owner: str | None) -
     """The rows that have an owner and a target, and what else is wished for; and how many rows have gone, by reason."""
     if owner and (lost := table.column(owner).missing).any():
         raise DataError(
-            "{table}: the client column '{column}' is empty in {count} rows (line {lines}): whose are they?",
+            "{table}, line {lines}: the client column '{column}' is empty: whose are these rows?",
             table=table.name,
-            column=owner,
-            count=int(lost.sum()),
             lines=table.lines_of(lost),
+            column=owner,
             hint="Fill in the owner of each row, or remove the rows.",
         )
     without = table.column(wish.target).missing

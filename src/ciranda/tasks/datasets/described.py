@@ -33,7 +33,7 @@ def described(record: Mapping[str, Any]) -> list[Text]:
     survey = record["survey"]
     lines.append(
         Text(
-            "categories, scales and medians come from sums by client (clients: {owners}; bytes up: {up:,}, down: {down:,}); no row left its owner",
+            "categories, scales and medians come from sums by client (clients: {owners}; bytes up: {up:,}, down: {down:,})",
             owners=survey["owners"],
             up=survey["bytes_up"],
             down=survey["bytes_down"],
