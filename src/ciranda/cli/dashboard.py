@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ciranda.cli.braille import curve
 from ciranda.cli.eta import clock_text
-from ciranda.cli.output import bytes_text, heading, main_metrics, round_line, seconds_text
+from ciranda.cli.output import bytes_text, main_metrics, seconds_text
 from ciranda.cli.progress import REFRESH_S, Display
 from ciranda.i18n import _
 from ciranda.report.records import HEADLINES, rises
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 HEIGHT, LEAST_WIDTH, MOST_WIDTH = 9, 60, 110
-SIDE = 34  # columns of the numbers beside the curve
+SIDE = 38  # columns of the numbers beside the curve
 MOST_NAMES = 60
 LAST_ROUNDS = 5
 
@@ -38,6 +38,7 @@ class Dashboard(Display):
         self._live: Live | None = None
         self._began = time.monotonic()
         self._title = name
+        self._take: Callable[[str], None] = self._above
         self._done = 0.0
         self._round_now, self._kind, self._answers, self._asked = 0, "", 0, 0
         self._states: dict[str, str] = {}
@@ -64,13 +65,20 @@ class Dashboard(Display):
             self._live.stop()
 
     def _line(self, text: str) -> None:
-        """Only what is told before the first round; rounds have their place in the picture."""
-        if self._live is not None and not self._latest:
+        self._take(text)
+
+    def _above(self, text: str) -> None:
+        """What is told once, findings among it, stays above the picture."""
+        if self._live is not None:
             self._live.console.print(text, highlight=False, markup=False)
 
+    def _entitle(self, text: str) -> None:
+        self._title = text
+
     def _start(self, row: Mapping[str, Any]) -> None:
+        self._take = self._entitle
         super()._start(row)
-        self._title = heading(self._name, self._seed, row)
+        self._take = self._above
         self._done = float(row.get("done", 0))
 
     def _progress(self, row: Mapping[str, Any]) -> None:
@@ -86,11 +94,12 @@ class Dashboard(Display):
         self._metric = self._metric or next((name for name in HEADLINES if name in metrics), "")
         if self._metric in metrics:
             self._points.append((int(row["round"]), metrics[self._metric]))
-        self._lines.append(round_line(row, self._rounds))
         self._sent[0] += int(row.get("bytes_up", 0))
         self._sent[1] += int(row.get("bytes_down", 0))
         self._missing += len(row.get("failed", ())) + sum(row.get("refusals", {}).values())
+        self._take = self._lines.append
         super()._round(row)
+        self._take = self._above
         self._refresh(now=True)
 
     def _advance(self, done: float) -> None:
@@ -155,18 +164,18 @@ class Dashboard(Display):
         from rich.text import Text
 
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(style="dim")
-        table.add_column(justify="right")
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
         rows = [(_("round"), f"{self._latest.get('round', 0)} / {self._rounds}")]
         rows += [(metric_name(name), Text(measure(name, value), style="bold")) for name, value in main_metrics(self._latest).items()]  # type: ignore[misc]
         if self._points:
             best = (max if rises(self._metric) else min)(self._points, key=lambda point: point[1])
-            rows.append((_("best, in round {round}", round=best[0]), measure(self._metric, best[1])))
+            rows.append((_("best, round {round}", round=best[0]), measure(self._metric, best[1])))
         own = [values[self._metric] for values in self._latest.get("clients", {}).values() if values.get(self._metric) is not None]
         if own:
             rows.append((_("worst client"), measure(self._metric, min(own) if rises(self._metric) else max(own))))
-        rows.append((_("sent up, down"), f"{bytes_text(self._sent[0])}, {bytes_text(self._sent[1])}"))
-        rows.append((_("last round took"), seconds_text(self._latest["seconds"]) if "seconds" in self._latest else "–"))
+        rows.append((_("sent"), f"{bytes_text(self._sent[0])} ↑ {bytes_text(self._sent[1])} ↓"))
+        rows.append((_("last round"), seconds_text(self._latest["seconds"]) if "seconds" in self._latest else "–"))
         rows.append((_("not counted"), Text(str(self._missing), style="red" if self._missing else "")))  # type: ignore[arg-type]
         for row in rows:
             table.add_row(*row)
