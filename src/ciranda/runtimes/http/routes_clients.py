@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,16 +70,15 @@ class RecordView(_Body):
     accepted: str
 
 
-def client_routes(service: Service) -> APIRouter:
+def client_routes(app: FastAPI, service: Service) -> None:
     """The routes under /v1 that clients use, but for those that move models and replies."""
-    routes = APIRouter(prefix="/v1", tags=["clients"])
 
-    @routes.post("/enrol", status_code=201, responses=errors(401, 409, 422))
+    @app.post("/v1/enrol", status_code=201, responses=errors(401, 409, 422))
     def enrol(body: Enrolment) -> Credential:
         """Become a client: the credential goes into the header `Authorization: Bearer` of every other request."""
         return Credential(name=body.name, credential=service.access.enrol(body.token, body.name))
 
-    @routes.post("/runs/{run}/join", responses=errors(401, 403, 404, 409, 410, 422), **CLIENT)
+    @app.post("/v1/runs/{run}/join", responses=errors(401, 403, 404, 409, 410, 422), **CLIENT)
     def join(request: Request, run: str, body: Joining) -> Joined:
         """Take part in a run, or take part again after a restart."""
         client = service.client(request)
@@ -91,13 +90,13 @@ def client_routes(service: Service) -> APIRouter:
         member = it.room.join(client, partition, **told)
         return Joined(run=run, name=member.name, status=it.status, seed=it.blueprint.seed(member))
 
-    @routes.get("/runs/{run}/experiment", responses=errors(401, 404, 410), **CLIENT)
+    @app.get("/v1/runs/{run}/experiment", responses=errors(401, 404, 410), **CLIENT)
     async def experiment(request: Request, run: str) -> ExperimentView:
         """The experiment of a run as TOML, without its seed."""
         service.caller(request)
         return ExperimentView(run=run, experiment=service.run(run).blueprint.experiment)
 
-    @routes.get("/next", responses=errors(401, 403, 410, 422), response_model=News, **CLIENT)
+    @app.get("/v1/next", responses=errors(401, 403, 410, 422), response_model=News, **CLIENT)
     async def following(
         request: Request, after: Annotated[str, Query(max_length=64)] = "", wait: Annotated[float, Query(ge=0, le=60)] = 0.0
     ) -> Response:
@@ -106,7 +105,7 @@ def client_routes(service: Service) -> APIRouter:
         cursor, events = await service.mail.next(client, after, 0.0 if service.stopping else wait)
         return JSONResponse({"cursor": cursor, "events": events})
 
-    @routes.post("/runs/{run}/failures/{phase}", status_code=204, responses=errors(401, 403, 404, 409, 410, 422), **CLIENT)
+    @app.post("/v1/runs/{run}/failures/{phase}", status_code=204, responses=errors(401, 403, 404, 409, 410, 422), **CLIENT)
     async def failure(request: Request, run: str, phase: Name, body: Failure) -> None:
         """Say that this client cannot do what `phase` asks."""
         client = service.client(request)
@@ -117,7 +116,7 @@ def client_routes(service: Service) -> APIRouter:
         it.wire.tell(Failed(phase, member.name, body.reason))
         service.mail.answered(client, run, phase)
 
-    @routes.get("/runs/{run}/records/{round}", responses=errors(401, 404, 410, 422), **CLIENT)
+    @app.get("/v1/runs/{run}/records/{round}", responses=errors(401, 404, 410, 422), **CLIENT)
     async def record(request: Request, run: str, round: Round) -> RecordView:
         """What was recorded of a round, and which reply of this client was accepted in it."""
         caller = service.caller(request)
@@ -128,5 +127,3 @@ def client_routes(service: Service) -> APIRouter:
         member = it.member(caller.name)
         accepted = dict(row["accepted"]).get(member.name, "") if member is not None else ""
         return RecordView(round=round, model=row["model"], accepted=accepted)
-
-    return routes

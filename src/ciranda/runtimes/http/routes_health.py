@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from fastapi import APIRouter, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from ciranda.runtimes.http.describe import errors
@@ -22,28 +22,25 @@ _HELP = {
 }
 
 
-def health_routes(service: Service) -> APIRouter:
+def health_routes(app: FastAPI, service: Service) -> None:
     """/healthz, /readyz and /metrics: no credential needed, and nothing about single clients told."""
-    routes = APIRouter(tags=["health"])
 
-    @routes.get("/healthz")
+    @app.get("/healthz")
     async def alive() -> dict[str, str]:
         """The server answers."""
         return {"status": "ok"}
 
-    @routes.get("/readyz", responses=errors(503))
+    @app.get("/readyz", responses=errors(503))
     async def ready() -> Response:
         """The server takes requests."""
-        if service.stopping:
-            return JSONResponse({"error": "stopping", "message": "The server is stopping.", "hint": ""}, 503)
+        if service.stopping or not service.ready:
+            return JSONResponse({"error": "not-ready", "message": "The server is starting or stopping.", "hint": ""}, 503)
         return JSONResponse({"status": "ok"})
 
-    @routes.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text."""
         return PlainTextResponse(_text(service), media_type="text/plain; version=0.0.4")
-
-    return routes
 
 
 def _text(service: Service) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,17 +57,16 @@ class HowMany(BaseModel):
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-def run_routes(service: Service) -> APIRouter:
+def run_routes(app: FastAPI, service: Service) -> None:
     """The routes under /v1 about runs, tokens and clients."""
-    routes = APIRouter(prefix="/v1", tags=["runs"])
 
-    @routes.get("/runs", responses=errors(401, 410), **CLIENT)
+    @app.get("/v1/runs", responses=errors(401, 410), **CLIENT)
     async def runs(request: Request) -> Runs:
         """All runs of this server."""
         service.caller(request)
         return Runs(runs=[RunView(**run.view()) for run in service.runs.values()])
 
-    @routes.post("/runs", status_code=201, responses=errors(401, 403, 409, 410, 422, 507), **CLIENT)
+    @app.post("/v1/runs", status_code=201, responses=errors(401, 403, 409, 410, 422, 507), **CLIENT)
     async def create(request: Request, body: NewRun) -> RunView:
         """A new run, which waits for its clients."""
         service.operator(request)
@@ -77,13 +76,13 @@ def run_routes(service: Service) -> APIRouter:
         blueprint = await asyncio.to_thread(service.draft, told)
         return RunView(**service.add(blueprint).view())
 
-    @routes.get("/runs/{run}", responses=errors(401, 404, 410), **CLIENT)
+    @app.get("/v1/runs/{run}", responses=errors(401, 404, 410), **CLIENT)
     async def view(request: Request, run: str) -> RunView:
         """How a run stands."""
         service.caller(request)
         return RunView(**service.run(run).view())
 
-    @routes.get("/runs/{run}/room", responses=errors(401, 404, 410), **CLIENT)
+    @app.get("/v1/runs/{run}/room", responses=errors(401, 404, 410), **CLIENT)
     async def room(request: Request, run: str) -> dict[str, Any]:
         """The waiting room: who has come, how many are needed, how long it waits, and when each was last heard."""
         service.caller(request)
@@ -91,14 +90,14 @@ def run_routes(service: Service) -> APIRouter:
         shown = service.run(run).room.view()
         return {**shown, "clients": [{**client, "seen_s": seen(client["client"])} for client in shown["clients"]]}
 
-    @routes.get("/runs/{run}/rows", responses=errors(401, 404, 410, 422), **CLIENT)
+    @app.get("/v1/runs/{run}/rows", responses=errors(401, 404, 410, 422), **CLIENT)
     async def rows(request: Request, run: str, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl after line `after`."""
         service.caller(request)
         return [dict(row) for row in service.run(run).rows[after:]]
 
-    @routes.get(
-        "/runs/{run}/events",
+    @app.get(
+        "/v1/runs/{run}/events",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 404, 410, 422)},
         **CLIENT,
@@ -108,12 +107,12 @@ def run_routes(service: Service) -> APIRouter:
         service.caller(request)
         return StreamingResponse(_stream(service, service.run(run), after), media_type="text/event-stream")
 
-    @routes.post("/runs/{run}/pause", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
+    @app.post("/v1/runs/{run}/pause", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def pause(request: Request, run: str) -> RunView:
         """Stop after the round in progress, until `resume`."""
         return _asked(service, request, run, ("running",), lambda it: it.wire.tell(PauseAsked("operator")))
 
-    @routes.post("/runs/{run}/resume", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
+    @app.post("/v1/runs/{run}/resume", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def resume(request: Request, run: str) -> RunView:
         """Go on after a pause, a stop or an error."""
         service.operator(request)
@@ -122,12 +121,12 @@ def run_routes(service: Service) -> APIRouter:
             return RunView(**service.add(it.blueprint).view())
         return _asked(service, request, run, ("paused", "running"), lambda it: it.wire.tell(ResumeAsked("operator")))
 
-    @routes.post("/runs/{run}/stop", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
+    @app.post("/v1/runs/{run}/stop", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def stop(request: Request, run: str) -> RunView:
         """End the run as it stands."""
         return _asked(service, request, run, ("waiting", "pending", "running", "paused"), lambda it: it.stop("operator"))
 
-    @routes.delete("/runs/{run}", status_code=204, responses=errors(401, 403, 404, 409, 410), **CLIENT)
+    @app.delete("/v1/runs/{run}", status_code=204, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def delete(request: Request, run: str) -> None:
         """Forget a run that is over. Its folder stays on the server's disk."""
         service.operator(request)
@@ -135,27 +134,25 @@ def run_routes(service: Service) -> APIRouter:
             raise ApiError(409, "goes-on", "The run '{run}' goes on; stop it first.", run=run)
         del service.runs[run]
 
-    @routes.post("/tokens", status_code=201, responses=errors(401, 403, 410, 422), **CLIENT)
+    @app.post("/v1/tokens", status_code=201, responses=errors(401, 403, 410, 422), **CLIENT)
     async def tokens(request: Request, body: HowMany) -> Tokens:
         """New one-time tokens; they are shown this once."""
         service.operator(request)
         return Tokens(tokens=service.access.make_tokens(body.count))
 
-    @routes.get("/clients", responses=errors(401, 403, 410), **CLIENT)
+    @app.get("/v1/clients", responses=errors(401, 403, 410), **CLIENT)
     async def clients(request: Request) -> dict[str, list[dict[str, Any]]]:
         """All clients that enrolled: what each does, when it was last heard (0: it waits for news; null: not since the start), its runs."""
         service.operator(request)
         return {"clients": [_client_view(service, name) for name in service.access.clients()]}
 
-    @routes.delete("/clients/{name}", status_code=204, responses=errors(401, 403, 404, 410), **CLIENT)
+    @app.delete("/v1/clients/{name}", status_code=204, responses=errors(401, 403, 404, 410), **CLIENT)
     async def revoke(request: Request, name: str) -> None:
         """Shut a client out for good."""
         service.operator(request)
         if not service.access.revoke(name):
             raise ApiError(404, "no-such-client", "There is no client '{name}'.", name=name)
         service.mail.forget(name)
-
-    return routes
 
 
 def _asked(service: Service, request: Request, run: str, states: tuple[str, ...], ask: Any) -> RunView:

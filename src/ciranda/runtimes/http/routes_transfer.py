@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -37,30 +37,29 @@ class Judgement(BaseModel):
     message: str = ""
 
 
-def transfer_routes(service: Service) -> APIRouter:
+def transfer_routes(app: FastAPI, service: Service) -> None:
     """The routes under /v1 that move bodies of any size."""
-    routes = APIRouter(prefix="/v1", tags=["transfer"])
     uploads = Uploads()
     downloaded: dict[int | str, dict[str, Any]] = {
         200: _BINARY,
         206: _BINARY,
         304: {"description": "as it was"},
-        **errors(401, 404, 410, 416, 422),
+        **errors(401, 404, 410, 416, 422, 503),
     }
 
-    @routes.get("/runs/{run}/models/{digest}", response_class=Response, responses=downloaded, **CLIENT)
+    @app.get("/v1/runs/{run}/models/{digest}", response_class=Response, responses=downloaded, **CLIENT)
     async def model(request: Request, run: str, digest: Digest) -> Response:
         """A published model: the last two are there."""
         it, offer = _offer(service, request, run, digest)
         return _sent(request, it, offer.model, digest)
 
-    @routes.get("/runs/{run}/model", response_class=Response, responses=downloaded, **CLIENT)
+    @app.get("/v1/runs/{run}/model", response_class=Response, responses=downloaded, **CLIENT)
     async def latest(request: Request, run: str) -> Response:
         """The latest committed model."""
         it, offer = _offer(service, request, run, service.run(run).models.latest)
         return _sent(request, it, offer.model, offer.published.digest)
 
-    @routes.get("/runs/{run}/models/{digest}/broadcast", response_class=Response, responses=downloaded, **CLIENT)
+    @app.get("/v1/runs/{run}/models/{digest}/broadcast", response_class=Response, responses=downloaded, **CLIENT)
     async def broadcast(request: Request, run: str, digest: Digest) -> Response:
         """What the strategy sends beside the model."""
         it, offer = _offer(service, request, run, digest)
@@ -73,8 +72,8 @@ def transfer_routes(service: Service) -> APIRouter:
         **errors(401, 403, 404, 408, 410, 411, 413, 428, 503, 507),
     }
 
-    @routes.put(
-        "/runs/{run}/replies/{phase}", response_model=Judgement, responses=judged, openapi_extra={**_BODY, **CLIENT["openapi_extra"]}
+    @app.put(
+        "/v1/runs/{run}/replies/{phase}", response_model=Judgement, responses=judged, openapi_extra={**_BODY, **CLIENT["openapi_extra"]}
     )
     async def reply(request: Request, run: str, phase: PhaseId) -> Response:
         """A reply: 4 bytes with the envelope's length, the envelope, the body unless it was uploaded before."""
@@ -90,7 +89,7 @@ def transfer_routes(service: Service) -> APIRouter:
             service.mail.answered(client, run, phase)
         return _answer(verdict)
 
-    @routes.head("/runs/{run}/uploads/{digest}", responses=errors(401, 403, 404, 410, 422), **CLIENT)
+    @app.head("/v1/runs/{run}/uploads/{digest}", responses=errors(401, 403, 404, 410, 422, 503), **CLIENT)
     async def kept(request: Request, run: str, digest: Digest) -> Response:
         """How much of an upload the server has."""
         it = service.run(run)
@@ -100,10 +99,10 @@ def transfer_routes(service: Service) -> APIRouter:
             raise ApiError(404, "no-upload", "Nothing of this upload is here.")
         return Response(headers={"Upload-Offset": str(offset), "Upload-Limit": str(_limit(it))})
 
-    @routes.put(
-        "/runs/{run}/uploads/{digest}",
+    @app.put(
+        "/v1/runs/{run}/uploads/{digest}",
         status_code=204,
-        responses={201: {"description": "whole and durable"}, **errors(401, 403, 404, 408, 409, 410, 411, 413, 422, 507)},
+        responses={201: {"description": "whole and durable"}, **errors(401, 403, 404, 408, 409, 410, 411, 413, 422, 503, 507)},
         openapi_extra={**_BODY, **CLIENT["openapi_extra"]},
     )
     async def upload(
@@ -126,13 +125,13 @@ def transfer_routes(service: Service) -> APIRouter:
         got, done = await uploads.write(request, run, member.name, target, digest, offset, length)
         return Response(status_code=201 if done else 204, headers={"Upload-Offset": str(got)})
 
-    return routes
-
 
 def _offer(service: Service, request: Request, run: str, digest: str) -> tuple[HttpRun, Offer]:
     service.caller(request)
     it = service.run(run)
     offer = it.models.get(digest)
+    if offer is None and it.host is None and not it.over.is_set():
+        raise _not_begun(it)
     if offer is None:
         raise ApiError(404, "no-such-model", "The run '{run}' does not offer this model.", run=run)
     return it, offer
@@ -155,8 +154,12 @@ def _limit(run: HttpRun) -> int:
     """The longest body of a reply. Raises ApiError before there is a model."""
     offer = run.models.get(run.models.latest)
     if offer is None:
-        raise ApiError(404, "not-begun", "The run '{run}' has not begun.", run=run.name)
+        raise _not_begun(run)
     return max_reply_bytes(offer.published.contract)
+
+
+def _not_begun(run: HttpRun) -> ApiError:
+    return ApiError(503, "not-begun", "The run '{run}' has not begun, or not begun again.", run=run.name, headers={"Retry-After": "1"})
 
 
 def _open(frame: bytes, run: str, name: str, phase: str) -> tuple[Envelope, bytes | None]:

@@ -42,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Ciranda", version=version("ciranda"), lifespan=lifespan, docs_url=None, redoc_url=None)
     for routes in (client_routes, transfer_routes, run_routes, health_routes):
-        app.include_router(routes(service))
+        routes(app, service)  # and no router in between, which every request would pay for
     app.add_exception_handler(CirandaError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)

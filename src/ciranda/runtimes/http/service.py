@@ -48,6 +48,7 @@ class Service:
         self.runs: dict[str, HttpRun] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.stopping = False
+        self.ready = False
         self.started = monotonic()
         self.counts: dict[str, int] = {}
 
@@ -58,6 +59,7 @@ class Service:
         assert self.loop is not None
         run = self.runs[blueprint.name] = HttpRun(blueprint, self.mail, self.loop, tell)
         run.start()
+        self.ready = True
         return run
 
     def caller(self, request: Request) -> Caller:
@@ -87,8 +89,10 @@ class Service:
             raise ApiError(403, "not-the-operator", "This is for the operator of the server.")
 
     def run(self, name: str) -> HttpRun:
-        """The run of this name. Raises ApiError 404."""
+        """The run of this name. Raises ApiError 404, or 503 while the server is starting: its runs are not all there yet."""
         run = self.runs.get(name)
+        if run is None and not self.ready:
+            raise ApiError(503, "starting", "The server is starting.", headers={"Retry-After": "1"})
         if run is None:
             raise ApiError(404, "no-such-run", "There is no run '{run}' here.", run=name)
         return run
