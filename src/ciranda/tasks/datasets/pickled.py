@@ -8,6 +8,7 @@ beyond those with which numpy writes arrays, reading stops.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,11 @@ def read_pickle(data: bytes, where: str) -> dict[str, Any]:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            # An odd escape in a damaged text is no news for the user: the damage is.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for opcode, argument, _ in pickletools.genops(data):
+                machine.step(opcode.name, argument)
         return machine.result()
     except _Refused as error:
         raise DataError(
