@@ -24,6 +24,9 @@ def test_flat_settings_find_their_sections() -> None:
 
 def test_a_strategy_brings_its_parameters() -> None:
     assert place({"strategy": "fedprox", "proximal_mu": 0.5}) == {"strategy": {"name": "fedprox", "proximal-mu": 0.5}}
+    assert place({"stage": "top-k", "fraction": 0.1}) == {"stage": {"name": "top-k", "fraction": 0.1}}
+    assert place({"selection": "power-of-choice", "candidates": 8}) == {"rounds": {"selection": "power-of-choice", "candidates": 8}}
+    assert place({"partitioner": "dirichlet", "alpha": 0.5}) == {"federation": {"partitioner": "dirichlet", "alpha": 0.5}}
     with pytest.raises(ExperimentError, match="proximal_mu"):
         place({"proximal_mu": 0.5})
 

@@ -14,12 +14,13 @@ from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.progress import Display
 from ciranda.cli.result import Result, read_result
 from ciranda.core.errors import ExperimentError
-from ciranda.core.strategies import STRATEGIES
+from ciranda.core.partition import PARTITIONERS
 from ciranda.core.task import Array, Arrays, FederatedData, Task
 from ciranda.experiment.explain import Origin
 from ciranda.experiment.load import check, resolve, table_defaults
 from ciranda.experiment.names import kebab, nearest, parameters
 from ciranda.experiment.schema import Experiment
+from ciranda.plugins.families import SELECTION, STAGE, STRATEGY
 from ciranda.tasks.datasets.encoding import Encoding
 from ciranda.tasks.datasets.frames import table_of
 from ciranda.tasks.datasets.table import read_table
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from ciranda.tasks.torch_task import TorchTask
 
 Setting = str | bool | int | float | list[str]
-_PRECEDENCE = ("client", "federation", "rounds", "experiment", "strategy", "evaluate", "stop", "privacy", "data")
+_PRECEDENCE = ("client", "federation", "rounds", "experiment", "strategy", "stage", "evaluate", "stop", "privacy", "data")
+# setting -> what it names, and where an experiment file has it
+_FAMILIES = {"strategy": (STRATEGY, "strategy", "name"), "stage": (STAGE, "stage", "name"), "selection": (SELECTION, "rounds", "selection")}
 _DEFAULTS = tuple(Experiment(experiment={"task": "any"}))  # type: ignore[arg-type]
 
 
@@ -121,7 +124,8 @@ def run(
         out: the run's folder; by default runs/NAME-001, the first number that is free.
         workers: worker processes; by default one per core.
         settings: keys of an experiment file in snake case: clients=20, num_rounds=5, learning_rate=0.1, strategy="fedprox",
-            proximal_mu=0.1, partitioner="dirichlet", alpha=0.5. Where two sections have a key, batch_size is the clients' and
+            proximal_mu=0.1, stage="int8", selection="power-of-choice", candidates=8, partitioner="dirichlet", alpha=0.5. A file of
+            one's own is named as there: strategy="mine.py:Mine". Where two sections have a key, batch_size is the clients' and
             test_fraction the federation's; section__key, such as evaluate__batch_size, names any. For a table,
             target is the column to predict.
 
@@ -185,15 +189,17 @@ def open_run(out: str | Path, what: Task | TorchTask | None = None) -> Run:
 def place(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     """Snake-case settings as sections of an experiment file. Raises ExperimentError for a key that no section has."""
     sections = {name: [kebab(field) for field in type(section).model_fields] for name, section in _DEFAULTS}
-    strategy = settings.get("strategy", "fedavg")
-    if strategy in STRATEGIES:
-        sections["strategy"].extend(parameters(STRATEGIES[str(strategy)]))
+    dealing = PARTITIONERS.get(str(settings.get("partitioner")))
+    sections["federation"].extend(map(kebab, dealing.parameters) if dealing is not None else ())
+    for given, (family, section, _) in _FAMILIES.items():
+        if given in settings or given == "strategy":
+            sections[section].extend(parameters(family.find(str(settings.get(given, "fedavg")))))
     table: dict[str, dict[str, Any]] = {}
     for given, value in settings.items():
         section, _, key = given.rpartition("__")
         key = kebab(key)
-        if given == "strategy":
-            section, key = "strategy", "name"
+        if given in _FAMILIES:
+            _, section, key = _FAMILIES[given]
         homes = [section] if section else [name for name in _PRECEDENCE if key in sections[name]]
         if not homes:
             every = [key for keys in sections.values() for key in keys]

@@ -60,8 +60,9 @@ class ServerStep(BaseStrategy):
             demand(rounds >= 1, "server-decay-rounds", rounds, "1 or more")
         elif schedule in ("step", "cosine"):
             raise ExperimentError(
-                "strategy.server-decay-rounds is needed by server-schedule = '{schedule}'.",
+                "strategy.{key} is needed by server-schedule = '{schedule}'.",
                 hint="For 'step' the rounds between two steps; for 'cosine' the rounds of the run.",
+                key="server-decay-rounds",
                 schedule=schedule,
             )
 
