@@ -16,7 +16,7 @@ from pathlib import Path
 from ciranda.core.errors import ExperimentError
 
 LEVELS = ("debug", "info", "warning", "error")
-FIELDS = ("role", "client", "round", "phase")
+FIELDS = ("role", "client", "round", "phase", "batch", "loss")
 FILE = "log.jsonl"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from ciranda.core.task import Array, Arrays, ClientSettings, Examples, Federated
 from ciranda.core.texts import Text
 from ciranda.tasks.numpy_optim import make_step
 from ciranda.tasks.preprocess import NONE, Affine
+from ciranda.tasks.watching import Tell, teller
 
 Floats = NDArray[np.float32]
 SMALLEST = np.finfo(np.float32).tiny
@@ -77,18 +79,18 @@ class NumpyTask:
         net.load(model, self.name)
         x, y = self._inputs(examples.x), self._targets(examples.y)
         step = make_step(net.flat, net.gradient, settings, net.flattened(correction) if correction is not None else None)
-        loss = 0.0
+        loss, batches = 0.0, -(-len(x) // settings.batch_size)
+        tell = teller(settings.local_epochs * batches)
         for epoch in range(1, settings.local_epochs + 1):
             order = draw.at("shuffle", epoch=epoch).generator().permutation(len(x))
             # Overflow shows in the loss; numpy's warning would only say it a second time.
             with np.errstate(all="ignore"):
-                epoch_loss = net.epoch(x[order], y[order], step)
+                epoch_loss = net.epoch(x[order], y[order], step, tell, (epoch - 1) * batches)
                 finite = np.isfinite(epoch_loss) and np.isfinite(net.flat.sum())
             if not finite:
                 raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
             loss += epoch_loss
-        steps = settings.local_epochs * -(-len(x) // settings.batch_size)
-        return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, steps)
+        return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, settings.local_epochs * batches)
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
         if not len(examples):
@@ -236,17 +238,26 @@ class _Net:
                 below *= inner[:, :-1] > 0.0
                 delta = below
 
-    def epoch(self, x: Floats, y: Floats, step: Callable[[], None]) -> float:
-        """One pass over (x, y) in their order; returns the summed loss."""
+    def epoch(self, x: Floats, y: Floats, step: Callable[[], None], tell: Tell | None = None, before: int = 0) -> float:
+        """One pass over (x, y) in their order; returns the summed loss. `tell` counts batches from `before` on."""
         outputs = np.empty_like(y)
         batch = len(self.deltas[-1])
-        for start in range(0, len(x), batch):
+        for number, start in enumerate(range(0, len(x), batch), before + 1):
             inputs = x[start : start + batch]
             result = self.forward(inputs, outputs[start : start + batch])
             delta = np.subtract(result, y[start : start + batch], out=self.deltas[-1][: len(inputs)])
             delta *= np.float32(1.0 / len(inputs))
             self.backward(inputs, delta)
             step()
+            if tell is not None:
+                tell(number, partial(self._mean_loss, result, y[start : start + batch]))
+        return self._loss(outputs, y)
+
+    def _mean_loss(self, outputs: Floats, y: Floats) -> float:
+        return self._loss(outputs, y) / len(y)
+
+    def _loss(self, outputs: Floats, y: Floats) -> float:
+        """The loss summed over examples."""
         if self.softmax:
             # The probability given to the right class: y is one-hot.
             picked = np.maximum(np.einsum("ij,ij->i", outputs, y), SMALLEST)

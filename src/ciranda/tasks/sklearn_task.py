@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from ciranda.core.task import Array, Arrays, ClientSettings, Examples, Federated
 from ciranda.plugins.files import first_line
 from ciranda.tasks.numpy_models import SMALLEST, diverged
 from ciranda.tasks.numpy_optim import make_step
+from ciranda.tasks.watching import teller
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -87,19 +89,23 @@ class SklearnTask:
         x, y = self._inputs(examples.x), examples.y
         propose = self._partial(draw) if self._incremental else self._whole(flat)
         loss = 0.0
+        size = settings.batch_size if self._incremental else len(x)
+        batches = -(-len(x) // size)
+        tell = teller(settings.local_epochs * batches)
         for epoch in range(1, settings.local_epochs + 1):
             order = draw.at("shuffle", epoch=epoch).generator().permutation(len(x))
-            size = settings.batch_size if self._incremental else len(x)
             with np.errstate(all="ignore"):
-                for start in range(0, len(x), size):
+                for number, start in enumerate(range(0, len(x), size), (epoch - 1) * batches + 1):
                     batch = order[start : start + size]
+                    if tell is not None:
+                        tell(number, partial(self._mean_loss, flat, x[batch], y[batch]))
                     gradient[...] = (flat - propose(flat, x[batch], y[batch], settings.learning_rate)) / settings.learning_rate
                     step()
                 epoch_loss = self._loss(self._outputs(self._arrays(flat), x), y)
             if not (np.isfinite(epoch_loss) and np.isfinite(flat).all()):
                 raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
             loss += epoch_loss
-        steps = settings.local_epochs * -(-len(x) // settings.batch_size) if self._incremental else 0
+        steps = settings.local_epochs * batches if self._incremental else 0
         return Trained(self._arrays(flat), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, steps)
 
     def evaluate(self, model: Arrays, examples: Examples, batch_size: int) -> Sums:
@@ -139,6 +145,9 @@ class SklearnTask:
         if self.kind == "regression":
             return float(0.5 * np.square(outputs.reshape(len(y), -1) - y.reshape(len(y), -1), dtype=np.float64).sum())
         return -float(np.log(np.maximum(outputs[np.arange(len(y)), y], SMALLEST)).sum(dtype=np.float64))
+
+    def _mean_loss(self, flat: Floats, x: Doubles, y: Array) -> float:
+        return self._loss(self._outputs(self._arrays(flat), x), y) / len(y)
 
     def _partial(self, draw: Draw) -> Callable[[Floats, Doubles, Array, float], Doubles]:
         """Proposals of `partial_fit`, from the coefficients given."""

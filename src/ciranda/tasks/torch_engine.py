@@ -25,6 +25,7 @@ from ciranda.tasks.numpy_models import diverged
 from ciranda.tasks.torch_local import Local, usual_optimizer
 from ciranda.tasks.torch_recipe import resolve_device, seeded
 from ciranda.tasks.torch_task import Batch, TorchTask
+from ciranda.tasks.watching import teller
 
 BLOCK = 1024
 PREDICTION_BATCH = 256
@@ -75,10 +76,15 @@ class TorchEngine:
         local.module.train()
         step = local.stepper(self.task, settings, correction)
         loss, steps = 0.0, 0
+        tell = teller(settings.local_epochs * -(-len(examples) // settings.batch_size))
         with seeded(draw.at("torch"), local.device), blamed(self.task, "training", local.module):
             for epoch in range(1, settings.local_epochs + 1):
                 order = draw.at("shuffle", epoch=epoch).generator().permutation(len(examples))
-                losses = [step(batch) for batch in self._batches(examples, settings.batch_size, local.device, order)]
+                losses = []
+                for number, batch in enumerate(self._batches(examples, settings.batch_size, local.device, order), steps + 1):
+                    losses.append(step(batch))
+                    if tell is not None:
+                        tell(number, losses[-1].item)
                 loss += self._sum(losses, len(examples), settings, epoch)
                 steps += len(losses)
         arrays = local.arrays()

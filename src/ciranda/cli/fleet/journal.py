@@ -10,7 +10,7 @@ from typing import Any
 
 from ciranda.cli.fleet.state import Started, one_fleet
 from ciranda.cli.fleet.up import OUTPUT
-from ciranda.cli.logs import FIELDS, FILE
+from ciranda.cli.logs import FILE
 from ciranda.core.errors import Missing
 
 _POLL_S = 0.3
@@ -92,6 +92,6 @@ def _show(found: Sequence[str]) -> None:
 def _line(name: str, record: dict[str, Any]) -> str:
     """`10:31:07.512 [3] round 2: batch 20 of 45, loss 0.412`."""
     when = str(record.get("time", ""))[11:23]
-    fields = " ".join(f"{key} {record[key]}" for key in FIELDS if key in record and key not in ("role", "client"))
+    fields = " ".join(f"{key} {record[key]}" for key in ("round", "phase") if key in record)
     text = f"{when} [{name}] {fields + ': ' if fields else ''}{record.get('message', '')}"
     return f"{text}\n{record['error']}" if "error" in record else text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ciranda import __version__
@@ -18,6 +20,9 @@ from ciranda.experiment.load import loads
 from ciranda.experiment.schema import Experiment, FederationSection
 from ciranda.runtimes.http.client import Limits, Trainer
 from ciranda.tasks.recipe import probe
+from ciranda.tasks.watching import watched
+
+log = logging.getLogger(__name__)
 
 
 class ExperimentTrainer(Trainer):
@@ -76,7 +81,12 @@ class ExperimentTrainer(Trainer):
         )
         draw = assembly.draw.at("train", round=round, client=self._name)
         work = Work(self._task, model, self._own, assembly.settings, contract, draw, broadcast)
-        return train_update(work, assembly.chain, assembly.strategy.client, states)
+        with watched(partial(self._note, {"role": "client", "client": self._name, "round": round})):
+            return train_update(work, assembly.chain, assembly.strategy.client, states)
+
+    @staticmethod
+    def _note(extra: Mapping[str, Any], batch: int, batches: int, loss: float) -> None:
+        log.info("batch %d of %d: loss %.4f", batch, batches, loss, extra={**extra, "batch": batch, "loss": round(loss, 6)})
 
     def evaluate(self, kind: str, model: Arrays, states: States) -> Sums:
         examples = self._own if kind == "candidates" else self._kept
