@@ -66,8 +66,15 @@ def resume(name: str | None, overrides: Sequence[str], *, workers: int | None, l
     """Go on with a run, perhaps with more rounds."""
     folder = find_run(name)
     experiment = load(RunFolder.existing(folder).experiment, overrides)
-    work = _shown(experiment, folder, look, lambda show: compose.resume(folder, overrides=overrides, workers=workers, on_event=show))
-    return _ended(work, folder, look)
+
+    def work(show: OnEvent) -> Result:
+        if (folder / "http").is_dir():
+            from ciranda.cli.http.serve import resume_with_clients
+
+            return resume_with_clients(experiment, folder, show)
+        return compose.resume(folder, overrides=overrides, workers=workers, on_event=show)
+
+    return _ended(_shown(experiment, folder, look, work), folder, look)
 
 
 def replay(name: str | None, *, workers: int | None, out: Path | None, look: Look) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +28,8 @@ from ciranda.runtimes.http.run import Blueprint, Tell
 from ciranda.runtimes.http.wire import HttpWire
 from ciranda.store.base import Store
 from ciranda.tasks.recipe import probe
+
+_NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+")
 
 
 class ExperimentBlueprint(Blueprint):
@@ -53,7 +56,7 @@ class ExperimentBlueprint(Blueprint):
         on_event: OnEvent = lambda row: None,
     ) -> None:
         self._folder, self._assembly, self._max_examples, self._on_event = folder, assembly, max_examples, on_event
-        self.name, self.folder = name, folder.path / "http"
+        self.name, self.folder = _NOT_IN_A_PATH.sub("-", name) or "run", folder.path / "http"
         self.rounds, self.chain = assembly.plan.num_rounds, assembly.chain
         self.partitions = assembly.population.size
         self.maximum = maximum if maximum is not None else self.partitions

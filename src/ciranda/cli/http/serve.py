@@ -6,12 +6,12 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from ciranda.cli.compose import Assembly, assemble
+from ciranda.cli.compose import assemble
 from ciranda.cli.errors import tell
 from ciranda.cli.fleet.up import client_command
 from ciranda.cli.folder import RunFolder, free_folder
@@ -19,7 +19,7 @@ from ciranda.cli.http.blueprint import ExperimentBlueprint
 from ciranda.cli.logs import logging_to
 from ciranda.cli.result import Result
 from ciranda.cli.session import OnEvent, begin, stops
-from ciranda.core.errors import RunError
+from ciranda.core.errors import RunError, StoreError, WorkerDied
 from ciranda.experiment.load import load, resolve
 from ciranda.experiment.schema import Experiment
 from ciranda.i18n import _
@@ -32,6 +32,8 @@ from ciranda.store.sqlite import SqliteStore
 from ciranda.tasks.recipe import prepare_worker
 
 log = logging.getLogger(__name__)
+_OUTPUT = "client.log"
+_LOOK_S, _LEAVE_S = 0.5, 20.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,6 @@ def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, 
         run = served.add(blueprint)
         while not ending.is_set() and not (asked.once and run.over.is_set()):
             ending.wait(0.2)
-        served.halt()
     return 0
 
 
@@ -89,27 +90,39 @@ def serving(folder: Path, host: str, port: int, *, anybody: bool) -> Iterator[tu
         try:
             yield server, access
         finally:
+            server.halt()
             server.stop()
     finally:
         store.close()
 
 
 def run_with_clients(experiment: Experiment, out: Path, on_event: OnEvent, *, resuming: bool = False) -> Result:
-    """Run an experiment over HTTP on this machine: the server here, each client a process of its own.
+    """Run an experiment over HTTP on this machine, or go on with it: the server here, each client a process of its own.
 
     Raises:
         CirandaError: what ended the run.
     """
     folder = RunFolder(out)
+    if not resuming and folder.experiment.exists():
+        raise StoreError("{out} holds a run already.", hint="Choose another --out, or go on with: ciranda resume {out}", out=out)
     assembly = assemble(experiment)
-    if not resuming:
-        begin(folder, assembly)
+    begin(folder, assembly)
     blueprint = ExperimentBlueprint(experiment.experiment.name, folder, assembly)
     with prepare_worker(bool(getattr(assembly.task, "device", ""))), serving(out / "http", "127.0.0.1", 0, anybody=True) as (server, _):
         run = server.add(blueprint, on_event)
-        with stops(run.stop), _clients(server.url, out, assembly):
-            run.over.wait()
+        with stops(run.stop), _clients(server.url, out, assembly.population.size) as processes:
+            while not run.over.wait(_LOOK_S):
+                _check(processes, out)
     return ended(run, blueprint)
+
+
+def resume_with_clients(experiment: Experiment, out: Path, on_event: OnEvent) -> Result:
+    """Go on with a run of `run_with_clients`. Raises RunError for one of a server whose clients are elsewhere."""
+    if not _state(out, 0).is_dir():
+        raise RunError(
+            "The run in {out} belongs to a server, whose clients are elsewhere.", hint="Go on with: ciranda server --out {out}", out=out
+        )
+    return run_with_clients(experiment, out, on_event, resuming=True)
 
 
 def ended(run: HttpRun, blueprint: ExperimentBlueprint) -> Result:
@@ -122,23 +135,45 @@ def ended(run: HttpRun, blueprint: ExperimentBlueprint) -> Result:
 
 
 @contextmanager
-def _clients(url: str, out: Path, assembly: Assembly) -> Iterator[None]:
+def _clients(url: str, out: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The clients, each a process with a partition of its own; they end with this one, however it ends."""
-    count = assembly.population.size
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(count):
-            state = out / "clients" / str(number)
+            state = _state(out, number)
             state.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-m", "ciranda", *client_command(url, number, count, state), "--tied"]
-            with (state / "client.log").open("ab") as output:
+            with (state / _OUTPUT).open("ab") as output:
                 processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output))
-        yield
+        yield processes
         for process in processes:
-            process.wait(20)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LEAVE_S)
     finally:
         for process in processes:
             process.kill()
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
+
+
+def _check(processes: Sequence[subprocess.Popen[bytes]], out: Path) -> None:
+    """Raises WorkerDied when a client has ended while its run goes on."""
+    for number, process in enumerate(processes):
+        code = process.poll()
+        if code:
+            said = (_state(out, number) / _OUTPUT).read_text(encoding="utf-8", errors="replace").strip()
+            raise WorkerDied(
+                "Client {number} (process {process}) ended with exit code {code}: {said}",
+                hint="Go on with: ciranda resume {out}",
+                number=number,
+                process=process.pid,
+                code=code,
+                said=said[-500:],
+                out=out,
+            )
+
+
+def _state(out: Path, number: int) -> Path:
+    """Where client `number` keeps what it must not forget."""
+    return out / "http" / "clients" / str(number)
