@@ -163,12 +163,25 @@ def test_halving_drops_the_worst_early_and_extends_the_best(tmp_path: Path) -> N
     assert whole.model_sha256 == rows_of(tmp_path / "out" / "runs" / f"{number:03d}" / "fold-1")[-1]["model"]
 
 
+def test_a_run_that_was_extended_before_a_crash_is_judged_by_its_early_rounds(tmp_path: Path) -> None:
+    """Else the candidate that had begun its next rung would win for being further, not for being better."""
+    search = Search({"client.learning-rate": [0.03, 0.1]}, halving=2)
+    whole = sweep(small(), search, tmp_path / "whole", workers=1)
+    slower = next(each for each in whole.standings if each.out)
+    folder = tmp_path / "out" / "runs" / f"{slower.candidate.number:03d}" / "fold-1"
+    compose.run(trial(slower.candidate.experiment, 1, 1), folder, workers=1)
+    further = rows_of(folder)[-1]["metrics"]["server"]["accuracy"]
+    early = rows_of(tmp_path / "whole" / "runs" / f"{whole.best.number:03d}" / "fold-1")[1]["metrics"]["server"]["accuracy"]
+    assert further > early
+    assert sweep(small(), search, tmp_path / "out", workers=1).rows == whole.rows
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="jobs are forked")
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     search = Search({"client.learning-rate": [0.001, 0.1, 0.02, 50.0], "client.batch-size": [10, 40]}, folds=2, halving=2)
     whole = sweep(small(), search, tmp_path / "whole", workers=2)
-    for after in (1, 5, 9):
+    for after in (3, 19, 26):
         out = tmp_path / f"killed-{after}"
 
         def work(report: Any, out: Path = out, after: int = after) -> None:
