@@ -31,6 +31,7 @@ PLACES: Mapping[str, tuple[int, ...]] = {
     "blamed": (1,),
     "MissingExtra": (2,),
     "_entry": (1,),
+    "_Refused": (0,),
     "PartitionerEntry": (1,),
 }
 # Functions that may also be handed a text that was marked elsewhere.

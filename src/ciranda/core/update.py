@@ -119,7 +119,7 @@ class Contract:
 
     def check_local(self, arrays: Arrays) -> None:
         """Raise SignatureError unless training gave back the round's tensors."""
-        self.local.check(arrays, "the trained model")
+        self.local.check(arrays, Text("the trained model"))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ _OTHERS: Mapping[str, str] = {
 class Origin:
     """Where an experiment's keys were written: the text's name, key path -> line, key path -> --set option."""
 
-    name: str
+    name: str | Text
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     options: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 

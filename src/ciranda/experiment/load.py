@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ciranda.core.errors import ExperimentError
+from ciranda.core.texts import Text
 from ciranda.experiment.explain import Origin, explain
 from ciranda.experiment.lines import key_lines
 from ciranda.experiment.names import nearest
@@ -48,7 +49,7 @@ def resolve(what: str, overrides: Sequence[str] = (), *, target: str | None = No
     if suffix == ".toml" or path.is_file():
         return load(path, overrides)
     if what in preset_names():
-        return loads(preset_text(what), f"preset {what}", overrides)
+        return loads(preset_text(what), Text("preset {name}", name=what), overrides)
     raise ExperimentError(
         "'{what}' is neither a file nor a preset{near}",
         hint="Presets: {presets}. Or give a .toml file, my_task.py:Class, or a .csv file with --target.",
@@ -73,7 +74,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     return loads(text, str(path), overrides, folder=path.parent)
 
 
-def loads(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> Experiment:
+def loads(text: str, name: str | Text, overrides: Sequence[str] = (), *, folder: Path | None = None) -> Experiment:
     """Parse and check an experiment; `name` is what errors call the text, `folder` what its paths are relative to."""
     text = text.replace("\r\n", "\n")
     try:

@@ -88,7 +88,7 @@ class NumpyTask:
                 epoch_loss = net.epoch(x[order], y[order], step, tell, (epoch - 1) * batches)
                 finite = np.isfinite(epoch_loss) and np.isfinite(net.flat.sum())
             if not finite:
-                raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
+                raise diverged(self.name, Text("epoch {epoch}", epoch=epoch), settings.learning_rate)
             loss += epoch_loss
         return Trained(net.arrays(), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, settings.local_epochs * batches)
 
@@ -145,7 +145,7 @@ class NumpyTask:
         return values[:, 0] if values.shape[1] == 1 else values
 
 
-def diverged(name: str, where: str, learning_rate: float) -> DivergedError:
+def diverged(name: str, where: Text, learning_rate: float) -> DivergedError:
     """The error for a loss or parameter that is no longer finite."""
     return DivergedError(
         "{task}: the loss or a parameter became infinite or not a number in {where}, at learning rate {learning_rate:g}.",

@@ -24,6 +24,7 @@ from ciranda.core.errors import DataError, SignatureError, TaskError, blame
 from ciranda.core.metrics import Sums
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Arrays, ClientSettings, Examples, FederatedData, Part, Trained
+from ciranda.core.texts import Text
 from ciranda.plugins.files import first_line
 from ciranda.tasks.numpy_models import SMALLEST, diverged
 from ciranda.tasks.numpy_optim import make_step
@@ -61,6 +62,7 @@ class SklearnTask:
         self.classes = np.arange(classes)
         outputs = classes if classes else int(np.prod(train.y.shape[1:]))
         self.rows = 1 if classes == 2 else outputs
+        self._single = train.y.ndim == 1
         self._try()
 
     def data(self) -> FederatedData:
@@ -103,7 +105,7 @@ class SklearnTask:
                     step()
                 epoch_loss = self._loss(self._outputs(self._arrays(flat), x), y)
             if not (np.isfinite(epoch_loss) and np.isfinite(flat).all()):
-                raise diverged(self.name, f"epoch {epoch}", settings.learning_rate)
+                raise diverged(self.name, Text("epoch {epoch}", epoch=epoch), settings.learning_rate)
             loss += epoch_loss
         steps = settings.local_epochs * batches if self._incremental else 0
         return Trained(self._arrays(flat), {"n": len(x) * settings.local_epochs, "loss": metrics.fixed(loss)}, steps)
@@ -125,7 +127,7 @@ class SklearnTask:
     def predict(self, model: Arrays, x: Array) -> Array:
         self._flat(model)
         outputs = self._outputs(model, self._inputs(x))
-        return outputs[:, 0] if self.kind == "regression" and self.data().train.y.ndim == 1 else outputs
+        return outputs[:, 0] if self.kind == "regression" and self._single else outputs
 
     def _outputs(self, model: Arrays, x: Doubles) -> Floats:
         """Probabilities (n, classes), or predictions (n, targets): of the decision values, as scikit-learn has them."""
@@ -238,7 +240,7 @@ class SklearnTask:
             raise TaskError(
                 "{task} has no linear coefficients to average: coef_ has shape {shape}, expected {expected}.",
                 task=self.name,
-                shape=str(shape) if shape else "none",
+                shape=str(shape) if shape else Text("none"),
                 expected=str((self.rows, self.features)),
                 hint="Take a linear estimator, a ciranda.TableTask with hidden layers, or a ciranda.TorchTask.",
             )
@@ -257,7 +259,7 @@ class SklearnTask:
     def _flat(self, model: Arrays) -> Floats:
         expected = {"coef": (self.rows, self.features), "intercept": (self.rows,)}
         for name in sorted({*model, *expected}):
-            given = np.shape(model[name]) if name in model else "none"
+            given = np.shape(model[name]) if name in model else Text("none")
             if given != expected.get(name):
                 raise SignatureError(
                     "{task}: tensor '{tensor}' has shape {given}, expected {expected}.",

@@ -20,6 +20,7 @@ from ciranda.core.errors import DataError, TaskError
 from ciranda.core.metrics import Sums
 from ciranda.core.rng import Draw
 from ciranda.core.task import Array, Arrays, ClientSettings, Examples, FederatedData, Part, Trained
+from ciranda.core.texts import Text
 from ciranda.tasks.blame import blamed
 from ciranda.tasks.numpy_models import diverged
 from ciranda.tasks.torch_local import Local, usual_optimizer
@@ -91,7 +92,7 @@ class TorchEngine:
         with np.errstate(all="ignore"):
             finite = all(np.isfinite(array.sum()) for array in arrays.values())
         if not finite:
-            raise diverged(self.name, f"epoch {settings.local_epochs}", settings.learning_rate)
+            raise diverged(self.name, Text("epoch {epoch}", epoch=settings.local_epochs), settings.learning_rate)
         sums: Sums = {"n": len(examples) * settings.local_epochs, "loss": metrics.fixed(loss)}
         return Trained(arrays, sums, steps if usual_optimizer(self.task) else 0)
 
@@ -166,7 +167,11 @@ class TorchEngine:
         values = torch.stack(losses).double().cpu().numpy()
         if not np.isfinite(values).all():
             batch = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
-            raise diverged(self.name, f"epoch {epoch}, batch {batch} of {len(values)}", settings.learning_rate)
+            raise diverged(
+                self.name,
+                Text("epoch {epoch}, batch {batch} of {batches}", epoch=epoch, batch=batch, batches=len(values)),
+                settings.learning_rate,
+            )
         sizes = np.full(len(values), settings.batch_size)
         sizes[-1] = examples - settings.batch_size * (len(values) - 1)
         return float(values @ sizes)

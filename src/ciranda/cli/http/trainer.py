@@ -15,6 +15,7 @@ from ciranda.core.metrics import Sums
 from ciranda.core.stages import States
 from ciranda.core.strategies.base import Work
 from ciranda.core.task import Arrays, FederatedData
+from ciranda.core.texts import Text
 from ciranda.core.update import Contract, Update
 from ciranda.experiment.load import loads
 from ciranda.experiment.schema import Experiment, FederationSection
@@ -36,7 +37,7 @@ class ExperimentTrainer(Trainer):
     def __init__(
         self, text: str, *, partition: tuple[int, int] | None = None, data: FederatedData | None = None, tell_examples: bool = True
     ) -> None:
-        experiment = loads(text, "the server's experiment")
+        experiment = loads(text, Text("the server's experiment"))
         self._experiment = experiment if partition is not None else _alone(experiment)
         self._partition, self._tell = partition, tell_examples
         self._task = task_of(self._experiment)

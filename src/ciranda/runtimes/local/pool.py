@@ -181,14 +181,17 @@ class ProcessPool:
         process = self._processes[number]
         process.join(timeout=5)
         code = process.exitcode
-        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        killed = code is not None and code < 0
         return WorkerDied(
-            "Worker {number} of {size} (process {pid}) {how}.",
+            "Worker {number} of {size} (process {pid}) was killed by signal {signal}."
+            if killed
+            else "Worker {number} of {size} (process {pid}) ended with exit code {code}.",
             hint="Signal 9 often means that memory ran out: use fewer --workers, then go on with `ciranda resume`.",
             number=number + 1,
             size=self.size,
             pid=process.pid,
-            how=how,
+            code=code,
+            signal=-code if code is not None else None,
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ciranda.core.errors import DataError
 from ciranda.core.task import Array
+from ciranda.core.texts import Text
 
 _NUMPY_CORE = ("numpy.core", "numpy._core")
 _NAMES = {
@@ -35,7 +36,11 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Refused(Exception):
-    """The pickle does something that a file of arrays has no need of."""
+    """The pickle does something that a file of arrays has no need of; `text` says what, after "a pickle that"."""
+
+    def __init__(self, template: str, **fields: object) -> None:
+        self.text = Text(template, **fields)
+        super().__init__(str(self.text))
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class _Machine:
         else:
             action = _ACTIONS.get(opcode)
             if action is None:
-                raise _Refused(f"uses the instruction {opcode}")
+                raise _Refused("uses the instruction {opcode}", opcode=opcode)
             action(self, argument)
 
     def result(self) -> dict[str, Any]:
@@ -183,7 +188,7 @@ class _Machine:
 
     def _name(self, name: str) -> None:
         if name not in _NAMES:
-            raise _Refused(f"names {name.replace(' ', '.')!r}, which is no part of an array")
+            raise _Refused("names {name!r}, which is no part of an array", name=name.replace(" ", "."))
         self.stack.append(_Name(_NAMES[name]))
 
     def _reduce(self, _: Any) -> None:
@@ -235,7 +240,7 @@ def _construct(role: str, arguments: tuple[Any, ...]) -> Any:
         case "dtype":
             code = _text(arguments[0])
             if code not in _DTYPES:
-                raise _Refused(f"holds an array of dtype {code!r}, which is not a plain number")
+                raise _Refused("holds an array of dtype {code!r}, which is not a plain number", code=code)
             return _Dtype(code)
         case "reconstruct" if arguments[0] == _Name("ndarray"):
             return _Array()
@@ -243,7 +248,7 @@ def _construct(role: str, arguments: tuple[Any, ...]) -> Any:
             raw, dtype, shape, order = arguments
             return _Array(_filled(raw, dtype, shape, _text(order)))
         case _:
-            raise _Refused(f"makes an array with {role}, which is not how arrays are written")
+            raise _Refused("makes an array with {role}, which is not how arrays are written", role=role)
 
 
 def _filled(raw: Any, dtype: Any, shape: Any, order: str) -> Array:
