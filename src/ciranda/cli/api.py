@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,7 @@ from ciranda.tasks.datasets.table import read_table
 from ciranda.tasks.user import as_task
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from ciranda.cli.plots import Drawing
     from ciranda.tasks.torch_task import TorchTask
 
 Setting = str | bool | int | float | list[str]
@@ -36,18 +34,6 @@ _PRECEDENCE = ("client", "federation", "rounds", "experiment", "strategy", "stag
 # setting -> what it names, and where an experiment file has it
 _FAMILIES = {"strategy": (STRATEGY, "strategy", "name"), "stage": (STAGE, "stage", "name"), "selection": (SELECTION, "rounds", "selection")}
 _DEFAULTS = tuple(Experiment(experiment={"task": "any"}))  # type: ignore[arg-type]
-
-
-class Drawing:
-    """A matplotlib `figure` that a notebook shows whatever backend is chosen."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-
-    def _repr_png_(self) -> bytes:
-        png = BytesIO()
-        self.figure.savefig(png, format="png")
-        return png.getvalue()
 
 
 class Run:
@@ -87,7 +73,7 @@ class Run:
 
     def plot(self) -> Drawing:
         """The curves of the run; a notebook shows them. Raises MissingExtra without matplotlib."""
-        from ciranda.cli.plots import figure
+        from ciranda.cli.plots import Drawing, figure
         from ciranda.report.records import read
 
         return Drawing(figure(read(self._folder.each_row())))

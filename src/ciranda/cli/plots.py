@@ -54,6 +54,18 @@ COLUMNS = 5
 MOST_PAGES = 10
 
 
+class Drawing:
+    """A matplotlib `figure` that a notebook shows whatever backend is chosen."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    def _repr_png_(self) -> bytes:
+        png = io.BytesIO()
+        self.figure.savefig(png, format="png")
+        return png.getvalue()
+
+
 def plot(name: str | None, out: Path | None = None) -> list[Path]:
     """Draw every figure of a run as PNG and SVG; returns the files.
 

@@ -36,7 +36,7 @@ from ciranda.i18n import _, number
 from ciranda.report.records import rises
 
 if TYPE_CHECKING:
-    from ciranda.cli.api import Drawing
+    from ciranda.cli.plots import Drawing
 
 DEFAULT_SEEDS = 3
 
@@ -129,7 +129,7 @@ class Baselines(Shown):
 
     def plot(self) -> Drawing:
         """The curves over the passes, with bands over the seeds. Raises MissingExtra without matplotlib."""
-        from ciranda.cli.api import Drawing
+        from ciranda.cli.plots import Drawing
         from ciranda.cli.study.figures import baselines
 
         return Drawing(baselines(self))

@@ -18,7 +18,7 @@ from ciranda.core.paired import LEVEL, Paired, holm, mean_std, paired
 from ciranda.i18n import _, number
 
 if TYPE_CHECKING:
-    from ciranda.cli.api import Drawing
+    from ciranda.cli.plots import Drawing
 
 AXES = ("rounds", "seconds", "bytes")
 
@@ -100,7 +100,7 @@ class Comparison(Shown):
 
     def plot(self, by: str = "rounds") -> Drawing:
         """The curves with a band over the seeds, by "rounds", "seconds" or "bytes". Raises MissingExtra without matplotlib."""
-        from ciranda.cli.api import Drawing
+        from ciranda.cli.plots import Drawing
         from ciranda.cli.study.figures import curves
 
         return Drawing(curves(self, axis_of(by)))

@@ -36,7 +36,7 @@ from ciranda.report.records import rises
 from ciranda.store.files import write_whole
 
 if TYPE_CHECKING:
-    from ciranda.cli.api import Drawing
+    from ciranda.cli.plots import Drawing
 
 DEFAULT_VALIDATION = 0.2
 
@@ -138,7 +138,7 @@ class Sweep(Shown):
 
     def plot(self) -> Drawing:
         """The candidates' validation values. Raises MissingExtra without matplotlib."""
-        from ciranda.cli.api import Drawing
+        from ciranda.cli.plots import Drawing
         from ciranda.cli.study.ranking import ranking
 
         return Drawing(ranking(self))
