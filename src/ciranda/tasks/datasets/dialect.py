@@ -100,12 +100,14 @@ def _decoded(path: Path) -> tuple[str, str]:
         raise DataError(
             "{path} is a spreadsheet or an archive, not CSV text.", path=path, hint="In the spreadsheet program, save it as CSV."
         )
-    encoding = "UTF-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "UTF-8"
-    try:
-        text = raw.decode("utf-16" if encoding == "UTF-16" else "utf-8-sig")
-    except UnicodeDecodeError:
-        # What Windows calls Latin-1 has letters where the standard has control characters; five bytes mean nothing in it.
-        text, encoding = raw.decode("cp1252", "replace"), "Latin-1"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text, encoding = raw.decode("utf-16", "replace"), "UTF-16"
+    else:
+        try:
+            text, encoding = raw.decode("utf-8-sig"), "UTF-8"
+        except UnicodeDecodeError:
+            # What Windows calls Latin-1 has letters where the standard has control characters; five bytes mean nothing in it.
+            text, encoding = raw.decode("cp1252", "replace"), "Latin-1"
     if (found := _CONTROL.search(text)) or "\ufffd" in text:
         at = found.start() if found else text.index("\ufffd")
         line = text.count("\n", 0, at) + 1
