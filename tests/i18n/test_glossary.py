@@ -25,6 +25,7 @@ OTHERWISE: dict[str, tuple[str, ...]] = {
     "The metric to compare by, such as accuracy or server.loss.": ("accuracy",),
     "The task '{task}' measures neither loss nor mse, one of which this strategy needs.": ("loss",),
     "is '{metric}', but training reports its loss only: use 'train.loss'.": ("report",),
+    "server, or a client's number; by default all.": ("server",),
     "target reached": ("target",),
 }
 
