@@ -32,6 +32,15 @@ def test_whole_ticks_are_whole() -> None:
     assert ticks(4, 4) == [4]
 
 
+@given(st.floats(0, 1e300))
+def test_a_nice_step_is_one_two_or_five_and_large_enough(step: float) -> None:
+    found = nice(step)
+    assert found >= step * (1 - 1e-8)
+    assert found <= max(step, 1e-300) * 2.6
+    power = 10.0 ** math.floor(math.log10(found) + 1e-9)
+    assert min(abs(found / power - digit) for digit in (1, 2, 5, 10)) < 1e-6
+
+
 @given(numbers, st.floats(0, 1e6))
 def test_padding_gives_room(low: float, length: float) -> None:
     bottom, top = padded(low, low + length)

@@ -26,6 +26,7 @@ def ticks(low: float, high: float, about: int = 5, *, whole: bool = False) -> li
 
 def nice(step: float) -> float:
     """The smallest of 1, 2, 5 times a power of ten that is at least `step`."""
+    step = max(step, 1e-300)
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
