@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
+from ciranda.cli.result import read_result
 from ciranda.protocol.messages import Acknowledge
 from ciranda.protocol.participant import Event, Send
 from ciranda.runtimes.http.client import HttpClient
@@ -186,3 +190,74 @@ def test_a_client_that_comes_back_goes_on_where_it_was(house: House, unbroken: d
     assert run.host is not None
     assert run.host.state.model == unbroken["model"]
     assert sorted([*first.trained, *second.trained]) == [1, 2]
+
+
+SETTINGS = ("federation.clients=4", "rounds.num-rounds=220", "client.local-epochs=3")
+MOMENTS = 20
+
+
+def ciranda(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "ciranda", *map(str, arguments)], stdout=subprocess.DEVNULL, **options)
+
+
+@pytest.mark.slow
+def test_a_server_killed_at_random_moments_ends_in_the_model_of_the_local_runtime(tmp_path: Path) -> None:
+    seed = int.from_bytes(os.urandom(4))
+    print(f"moments drawn with seed {seed}")
+    moments = random.Random(seed)
+    settings = [f"--set={each}" for each in SETTINGS]
+    assert ciranda("run", "digits", "--out", tmp_path / "local", *settings).wait(300) == 0
+    port = free_port()
+    out = tmp_path / "served"
+    serve = ("server", "digits", "--port", port, "--out", out, "--anybody", "--once", *settings)
+    url = f"http://127.0.0.1:{port}"
+    clients = [
+        ciranda("client", url, f"--partition={number}/4", f"--state={tmp_path / str(number)}", "--most-backoff=0.3", "--tied", stdin=-1)
+        for number in range(4)
+    ]
+    process = ciranda(*serve)
+    try:
+        for number in range(MOMENTS):
+            until_rounds_go_on(out, process)
+            moment = moments.uniform(0, 0.6)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(moment)
+            over = process.poll() is not None
+            process.kill()
+            process.wait()
+            print(f"kill {number + 1}: {moment:.3f} s after a round, at round {len(rounds_of(out))}{', after the end' if over else ''}")
+            process = ciranda(*serve)
+        assert process.wait(300) == 0
+        assert [client.wait(60) for client in clients] == [0] * 4
+    finally:
+        for each in (process, *clients):
+            each.kill()
+            each.wait()
+            if each.stdin is not None:
+                each.stdin.close()
+    local, served = (read_result(folder / "result.json") for folder in (tmp_path / "local", out))
+    assert served.model_sha256 == local.model_sha256, f"seed {seed}"
+    assert (served.state, served.reproducible, served.reasons) == ("finished", True, [])
+    assert [row["model"] for row in rounds_of(out)] == [row["model"] for row in rounds_of(tmp_path / "local")]
+    for row in rounds_of(out):
+        assert len({name for name, _ in row["accepted"]}) == len(row["accepted"]) == 2
+
+
+def rounds_of(out: Path) -> list[dict[str, Any]]:
+    """The rounds in metrics.jsonl, the last line left out while it is being written."""
+    try:
+        text = (out / "metrics.jsonl").read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def until_rounds_go_on(out: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the server that was just started to record a round, or to end."""
+    before = len(rounds_of(out))
+    while len(rounds_of(out)) <= before:
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -22,6 +22,7 @@ from ciranda.core.task import Array, Arrays
 from ciranda.core.update import Contract
 from ciranda.experiment.load import dump
 from ciranda.protocol.messages import ResumeAsked
+from ciranda.protocol.state import State
 from ciranda.runtimes.host import Host
 from ciranda.runtimes.http.roster import Member, Roster
 from ciranda.runtimes.http.run import Blueprint, Tell
@@ -119,7 +120,7 @@ class ExperimentBlueprint(Blueprint):
         if not version:
             host.start(self._assembly.initial(), len(roster))
             return
-        ended = json.loads(header)["state"]["status"] in ("aborted", "error", "finished")
+        ended = State.from_json(json.loads(header)["state"]).status in ("aborted", "error", "finished")
         host.recover(*([ResumeAsked("resume")] if ended else []))
 
     def finish(self, host: Host | None, roster: Roster | None, error: CirandaError | None, tell: Tell) -> None:
