@@ -32,7 +32,7 @@ PLACES: Mapping[str, tuple[int, ...]] = {
     "MissingExtra": (2,),
     "_entry": (1,),
     "_Refused": (0,),
-    "PartitionerEntry": (1,),
+    "Partitioner": (0,),
 }
 # Functions that may also be handed a text that was marked elsewhere.
 LENIENT = frozenset({"Text", "MissingExtra", "blamed", "_entry"})

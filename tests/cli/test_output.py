@@ -53,7 +53,7 @@ def test_a_round_is_one_line() -> None:
 
 def test_a_round_in_portuguese(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRANDA_LANG", "pt")
-    assert round_line(row(), 10) == "Rodada  3/10  acurácia 0.9375  perda 0.2500  2 clientes  1.2 s"
+    assert round_line(row(), 10) == "Rodada  3/10  acurácia 0,9375  perda 0,2500  2 clientes  1,2 s"
 
 
 def test_refused_replies_are_named_with_their_reason_but_not_without_end() -> None:

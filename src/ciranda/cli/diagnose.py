@@ -11,6 +11,7 @@ import numpy as np
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.output import STATES, bytes_text, main_metrics, metrics_text, reason_text, seconds_text
+from ciranda.core.metrics import label
 from ciranda.core.partition import binned, chance_heterogeneity, heterogeneity, is_classes
 from ciranda.diagnosis import Facts, Finding, History, examine, foresee
 from ciranda.diagnosis.history import FIRST
@@ -125,7 +126,7 @@ def _quality(history: History, result: Mapping[str, Any]) -> str:
     measured = metrics_text(main_metrics(result)) or metrics_text({curve.name: curve.values[-1]})
     where = _("on the server's test data") if history.evaluated == "server" else _("on the clients' own test data")
     text = _("{measured} {where}", measured=measured, where=where)
-    best = _("best {metric} {value:.4f} in round {round}", metric=curve.name, value=curve.values[place], round=curve.rounds[place])
+    best = _("best {metric} {value:.4f} in round {round}", metric=label(curve.name), value=curve.values[place], round=curve.rounds[place])
     return f"{text}; {best}"
 
 

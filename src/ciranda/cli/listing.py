@@ -114,5 +114,5 @@ def _needs(extra: str) -> str:
     return "  " + _("(needs pip install 'ciranda[{extra}]')", extra=extra) if missing else ""
 
 
-def _summary(kind: type) -> str:
-    return (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".")
+def _summary(kind: type[Any]) -> str:
+    return told(kind.summary) or (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".")

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ciranda.core.errors import CirandaError
+from ciranda.core.metrics import label
 from ciranda.core.texts import Text
 from ciranda.i18n import _, number, plural, told
 
 SHOWN_METRICS = ("accuracy", "loss", "rmse", "mae", "r2")
 SHOWN_NAMES = 5
 STATES: Mapping[str, Text] = {"finished": Text("Finished"), "aborted": Text("Stopped early"), "error": Text("Failed")}
-METRIC_NAMES: Mapping[str, Text] = {"accuracy": Text("accuracy"), "loss": Text("loss"), "train_loss": Text("training loss")}
 REASONS: Mapping[str, Text] = {
     "rounds": Text("all rounds done"),
     "target": Text("target reached"),
@@ -48,7 +48,7 @@ def main_metrics(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
-    return "  ".join(f"{_metric_name(name)} {number(value, '.4f' if abs(value) < 1e4 else '.4g')}" for name, value in metrics.items())
+    return "  ".join(f"{told(label(name))} {number(value, '.4f' if abs(value) < 1e4 else '.4g')}" for name, value in metrics.items())
 
 
 def round_line(row: Mapping[str, Any], rounds: int) -> str:
@@ -120,10 +120,6 @@ def choose(name: str, allowed: tuple[str, ...], what: Text) -> str:
             "There is no {what} '{name}'.", hint="It is one of: {allowed}.", what=what, name=name, allowed=", ".join(allowed)
         )
     return name
-
-
-def _metric_name(name: str) -> str:
-    return told(METRIC_NAMES[name]) if name in METRIC_NAMES else name
 
 
 def _names(refused: Mapping[str, str]) -> str:

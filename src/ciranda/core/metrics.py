@@ -17,15 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ciranda.core.errors import DataError, DivergedError, TaskError
+from ciranda.core.texts import Text
 
 Sums = Mapping[str, int | NDArray[np.int64]]
 
+_LABELS = {"accuracy": Text("accuracy"), "loss": Text("loss"), "train_loss": Text("training loss")}
 RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")  # more is better
 FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
 LOSS_BITS = 24
 MOST_CONFUSIONS = 1000
 # Squares of small targets (0.001 squared is 2^-20) need a finer grid than losses do.
 REGRESSION_BITS = 48
+
+
+def label(metric: str) -> Text:
+    """What people call a metric, in one word."""
+    return _LABELS.get(metric) or Text("{metric}", metric=metric)
 
 
 def fixed(value: float, bits: int = LOSS_BITS) -> int:

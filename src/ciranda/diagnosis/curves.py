@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+from ciranda.core.metrics import label
 from ciranda.core.texts import Text
 from ciranda.diagnosis.findings import Finding
 from ciranda.diagnosis.history import History, Series
@@ -30,7 +31,9 @@ def diverged(history: History) -> Finding | None:
     for series in (history.error, history.training):
         broken = next((place for place, value in enumerate(series.values) if not math.isfinite(value)), None)
         if broken is not None:
-            return _divergence(Text("{metric} is not a finite number in round {round}", metric=series.name, round=series.rounds[broken]))
+            return _divergence(
+                Text("{metric} is not a finite number in round {round}", metric=label(series.name), round=series.rounds[broken])
+            )
     error, training = history.error, history.training
     if len(error) < 3:
         return None
@@ -40,7 +43,7 @@ def diverged(history: History) -> Finding | None:
         return _divergence(
             Text(
                 "{metric} {best:.4g} in round {round}, {last:.4g} at the end",
-                metric=error.name,
+                metric=label(error.name),
                 best=best,
                 round=error.rounds[error.best(rising=False)],
                 last=last,
@@ -68,7 +71,7 @@ def guessing(history: History) -> Finding | None:
         Text("The model has not learned: it is no better than guessing"),
         Text(
             "{metric} {last:.3f} after {rounds} rounds, guessing gives {guess:.3f}",
-            metric=score.name,
+            metric=label(score.name),
             last=score.values[-1],
             rounds=score.rounds[-1],
             guess=history.guess,
@@ -136,7 +139,7 @@ def plateau(history: History) -> Finding | None:
         Text("The later rounds brought nothing"),
         Text(
             "{metric} {reached:.4f} in round {round}, {last:.4f} at the end",
-            metric=score.name,
+            metric=label(score.name),
             reached=reached,
             round=arrived,
             last=smooth.values[-1],
@@ -183,7 +186,9 @@ def unfinished(history: History) -> Finding | None:
         "unfinished",
         "info",
         Text("The model was still improving when the run ended"),
-        Text("{metric} {before:.3g} to {last:.3g} in the last {back} rounds", metric=error.name, before=before, last=last, back=back),
+        Text(
+            "{metric} {before:.3g} to {last:.3g} in the last {back} rounds", metric=label(error.name), before=before, last=last, back=back
+        ),
         Text("Go on: ciranda resume RUN --set rounds.num-rounds={rounds}", rounds=2 * error.rounds[-1]),
     )
 

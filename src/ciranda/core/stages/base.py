@@ -28,11 +28,13 @@ class Stage(Protocol):
 
     Attributes:
         name: as in an experiment's `stage.name`; a stage that keeps a state between rounds keeps it under this name.
+        summary: one line for listings.
         linear: messages add up as they are.
         feeds_back: a message also carries what earlier messages lost, so that it may exceed the norm of its update.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
     kind: ClassVar[Kind]
     linear: ClassVar[bool] = False
     feeds_back: ClassVar[bool] = False

@@ -29,6 +29,7 @@ class Clip(Stage):
     norm: float
 
     name: ClassVar[str] = "clip"
+    summary: ClassVar[str] = "scales an update whose L2 norm is larger than the clipping norm down to it"
     kind: ClassVar[Kind] = "transform"
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ class Float16(Stage):
     """
 
     name: ClassVar[str] = "float16"
+    summary: ClassVar[str] = "float32 tensors as float16, in half the bytes"
     kind: ClassVar[Kind] = "compress"
 
     def encode(self, update: Update, state: Arrays) -> tuple[Update, Arrays]:

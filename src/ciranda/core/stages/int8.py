@@ -29,6 +29,7 @@ class Int8(Stage):
     """
 
     name: ClassVar[str] = "int8"
+    summary: ClassVar[str] = "one byte a number; the next rounds make up for the rounding"
     kind: ClassVar[Kind] = "compress"
     feeds_back: ClassVar[bool] = True
 

@@ -33,6 +33,7 @@ class TopK(Stage):
     fraction: float = 0.01
 
     name: ClassVar[str] = "top-k"
+    summary: ClassVar[str] = "the largest coordinates only; the next rounds make up for the others"
     kind: ClassVar[Kind] = "compress"
     feeds_back: ClassVar[bool] = True
 
