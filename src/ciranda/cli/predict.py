@@ -73,12 +73,17 @@ def _tell_unknown(unknown: Mapping[str, Mapping[str, int]]) -> None:
         tell(message)
 
 
-def answers(inputs: Inputs, predicted: Array, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """What is told of each input: its class and all probabilities, or its value; the true target where it is known."""
+def answers(inputs: Inputs, predicted: Array, classes: Sequence[str], top: int | None = None) -> list[dict[str, Any]]:
+    """What is told of each input: its class and its probabilities, or its value; the true target where it is known.
+
+    Args:
+        top: tell only so many probabilities, the greatest first; None tells all in the order of the labels.
+    """
     found: list[dict[str, Any]] = []
     for row, name in enumerate(inputs.names):
         if classes:
-            probabilities = {label: round(float(p), 6) for label, p in zip(classes, predicted[row], strict=True)}
+            order = range(len(classes)) if top is None else np.argsort(-predicted[row], kind="stable")[:top]
+            probabilities = {classes[label]: round(float(predicted[row, label]), 6) for label in order}
             answer: dict[str, Any] = {"input": name, "class": classes[int(np.argmax(predicted[row]))], "probabilities": probabilities}
         else:
             answer = {"input": name, "value": np.asarray(predicted[row], np.float64).tolist()}
