@@ -98,7 +98,7 @@ class _Phase:
     asked: int = 0
     bytes_up: int = 0
     metrics: dict[str, Sums] = field(default_factory=dict)
-    pending: dict[tuple[str, str], tuple[Update, int]] = field(default_factory=dict)
+    pending: dict[tuple[str, str], tuple[Update | None, int]] = field(default_factory=dict)
     folded: dict[str, str] = field(default_factory=dict)
     total: Total | None = None
 
@@ -275,7 +275,11 @@ class HttpWire:
         held = phase.pending.pop((command.name, command.digest), None)
         if held is None:
             return
-        self._take(phase, command.name, command.digest, *held)
+        update, size = held
+        if update is None:
+            self._restore(phase, command.name, command.digest)
+        else:
+            self._take(phase, command.name, command.digest, update, size)
         self._progress(phase.round, phase.kind, len(phase.metrics.keys() - {EVALUATOR}), max(1, phase.asked))
 
     def _take(self, phase: _Phase, name: str, digest: str, update: Update, size: int) -> None:
@@ -288,12 +292,9 @@ class HttpWire:
             phase.folded[name] = digest
 
     def _restore(self, phase: _Phase, name: str, digest: str) -> None:
-        """Count in a reply that was accepted before the server was started again."""
+        """Count in an accepted reply from the disk: a large one, or one from before the server was started again."""
         data = self._replies.load(phase.id, name, digest)
-        update, refused = self._examine(phase, data)
-        if update is None:
-            raise RunError("The reply of client {name} was accepted and cannot be read any more: {reason}.", name=name, reason=refused)
-        self._take(phase, name, digest, update, len(data))
+        self._take(phase, name, digest, self._decode(phase, data), len(data))
 
     # --- arrivals
 
@@ -315,7 +316,7 @@ class HttpWire:
         """Examine what came, store what is admitted with one sync, and tell the coordinator in the order of arrival."""
         events: list[Event] = []
         keep: list[Reply] = []
-        ready: list[tuple[Arrival, Update]] = []
+        ready: list[tuple[Arrival, Update | None]] = []
         for item in items:
             if not isinstance(item, Arrival):
                 events.append(item)
@@ -328,7 +329,8 @@ class HttpWire:
                 update, refused = self._admit(phase, item)
             if update is not None:
                 keep.append(Reply(item.phase, item.name, item.digest, item.body))
-                ready.append((item, update))
+                # A large one is read again when it is counted in: until then it would lie in memory.
+                ready.append((item, update if item.body is not None else None))
             weight = update.weight if update is not None else 0
             self._waiting.setdefault((item.phase, item.name, item.digest), []).append(item.answer)
             events.append(Replied(item.phase, item.name, item.digest, weight, refused))
@@ -364,16 +366,19 @@ class HttpWire:
     def _examine(self, phase: _Phase, data: bytes | memoryview) -> tuple[Update | None, str]:
         contract = phase.published.contract
         try:
-            if phase.kind == "train":
-                update = self._chain.decode(decode_update(data), contract)
-            else:
-                update, contract = Update({}, 0, decode_sums(data)), replace(contract, parts={})
+            update = self._decode(phase, data)
         except CodecError:
             return None, "malformed"
         except RefusedUpdate as error:
             return None, error.reason
-        refused = accept(contract, update)
+        refused = accept(contract if phase.kind == "train" else replace(contract, parts={}), update)
         return (None, refused) if refused else (update, "")
+
+    def _decode(self, phase: _Phase, data: bytes | memoryview) -> Update:
+        """What a reply says, its stages undone. Raises CodecError or RefusedUpdate."""
+        if phase.kind == "train":
+            return self._chain.decode(decode_update(data), phase.published.contract)
+        return Update({}, 0, decode_sums(data))
 
     # --- deadlines
 
