@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from matplotlib import rc_context
 from PIL import Image
 
-from ciranda.cli.plots import figure, figures, plot
+from ciranda.cli.plots import figure, figures, plot, rendered
 from ciranda.core.errors import DataError, Missing, MissingExtra
 from ciranda.report.records import read
 
@@ -86,6 +87,16 @@ def test_axes_and_lines_are_named() -> None:
 def test_names_follow_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRANDA_LANG", "pt")
     assert "rodada" in texts(dict(figures(read(history(2, 2))))["global"])
+
+
+@pytest.mark.parametrize(("language", "mark"), [("en", "."), ("pt", ",")])
+def test_ticks_have_the_languages_decimal_mark(monkeypatch: pytest.MonkeyPatch, language: str, mark: str) -> None:
+    monkeypatch.setenv("CIRANDA_LANG", language)
+    _, drawn = next(figures(read(history(3, 2))))
+    ticks = {text.text for text in ET.fromstring(rendered(drawn, "svg")).iter("{http://www.w3.org/2000/svg}text") if text.text}
+    decimals = {tick for tick in ticks if re.fullmatch(r"0[.,]\d+", tick)}
+    assert decimals
+    assert all(tick[1] == mark for tick in decimals)
 
 
 def test_training_losses_are_called_so() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ciranda.cli.output import bytes_text
 from ciranda.core.errors import CirandaError
-from ciranda.i18n import _, tell
+from ciranda.i18n import _, number, tell
 from ciranda.tasks.datasets import DATASETS
 from ciranda.tasks.datasets.locate import cache_folder
 
@@ -122,7 +122,7 @@ def _data_set(name: str) -> Finding:
     except CirandaError as error:
         text, hint = error.in_language(tell)
         return Finding(f"{_('data')}: {name}", text.partition("\n")[0], False, hint)
-    return Finding(f"{_('data')}: {name}", f"{len(data.train):,} + {len(data.test):,}  {data.source}")
+    return Finding(f"{_('data')}: {name}", f"{number(len(data.train), ',')} + {number(len(data.test), ',')}  {data.source}")
 
 
 def _extra(name: str) -> Finding:

@@ -11,7 +11,7 @@ from ciranda.cli.find import find_run
 from ciranda.cli.folder import RunFolder
 from ciranda.core.errors import DataError, MissingExtra
 from ciranda.core.texts import Text
-from ciranda.i18n import _, told
+from ciranda.i18n import _, marks, told
 from ciranda.report.records import Curve, Records, read
 from ciranda.report.scale import spaced
 
@@ -258,5 +258,20 @@ def rendered(drawn: Figure, suffix: str) -> bytes:
     """The file's bytes; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with styled():
+        _localised(drawn)
         drawn.savefig(buffer, format=suffix, metadata={"Date": None} if suffix == "svg" else {"Software": "ciranda"})
     return buffer.getvalue()
+
+
+def _localised(drawn: Figure) -> None:
+    """Ticks with the language's decimal mark."""
+    from matplotlib.ticker import ScalarFormatter
+
+    class Marked(ScalarFormatter):
+        def format_ticks(self, values: Any) -> list[str]:
+            return [marks(text) for text in super().format_ticks(values)]
+
+    for axes in drawn.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if type(axis.get_major_formatter()) is ScalarFormatter:
+                axis.set_major_formatter(Marked())

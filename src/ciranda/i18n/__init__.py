@@ -92,7 +92,11 @@ def tell(template: str, fields: Mapping[str, object]) -> str:
 
 def number(value: float, spec: str = "") -> str:
     """The number as `format` gives it, with the language's decimal mark: 0,5 in Portuguese."""
-    text = format(value, spec)
+    return marks(format(value, spec))
+
+
+def marks(text: str) -> str:
+    """A number that was written the English way, with the language's marks."""
     return text.translate(_SWAPPED) if language() == "pt" else text
 
 
