@@ -50,6 +50,9 @@ def _client(
     name: Annotated[str | None, typer.Option("--name", help="The name to enrol with.")] = None,
     run: Annotated[str, typer.Option("--run", help="The run to take part in; by default the first that goes on.")] = "",
     state: Annotated[Path | None, typer.Option("--state", metavar="DIR", help="Where the client keeps who it is and its replies.")] = None,
+    allow: Annotated[
+        list[Path] | None, typer.Option("--allow", metavar="FILE", help="A file that the server's experiment may have used here.")
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True)] = False,
     most_backoff: Annotated[float, typer.Option("--most-backoff", min=0.01, hidden=True)] = 30.0,
     log_level: LogLevel = "warning",
@@ -57,5 +60,5 @@ def _client(
 ) -> int:
     from ciranda.cli.http import join
 
-    asked = join.Asked(url, partition, token_file, name, run, state, tied, most_backoff)
+    asked = join.Asked(url, partition, token_file, name, run, state, tied, most_backoff, allow or ())
     return join.client(asked, log_level=log_level)

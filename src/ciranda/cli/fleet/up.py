@@ -12,6 +12,7 @@ from ciranda.cli.errors import tell
 from ciranda.cli.fleet.processes import end, start
 from ciranda.cli.fleet.state import SERVER, Fleet, Started, fleets, one_fleet
 from ciranda.cli.folder import RunFolder, free_folder
+from ciranda.cli.http.consent import allow_options
 from ciranda.cli.output import result_lines
 from ciranda.cli.wires import check_wire
 from ciranda.core.errors import ExperimentError, RunError
@@ -98,9 +99,9 @@ def stop(name: str | None) -> None:
     tell(f"{fleet.path.name}: {view['status']}")
 
 
-def client_command(url: str, number: int, count: int, state: Path) -> list[str]:
+def client_command(url: str, number: int, count: int, state: Path, experiment: Experiment) -> list[str]:
     """What starts a client with a partition of the experiment's own data."""
-    return ["client", url, f"--partition={number}/{count}", f"--state={state}"]
+    return ["client", url, f"--partition={number}/{count}", f"--state={state}", *allow_options(experiment)]
 
 
 def _begin(asked: Asked) -> tuple[Path, Experiment]:
@@ -152,7 +153,7 @@ def _clients(fleet: Fleet, experiment: Experiment, asked: Asked) -> None:
         make_folder(state)
         state.chmod(0o700)
         write_whole(state / "token", [token.encode()])
-        command = [*client_command(fleet.url, number, count, state), f"--token-file={state / 'token'}", "--log-level=error"]
+        command = [*client_command(fleet.url, number, count, state, experiment), f"--token-file={state / 'token'}", "--log-level=error"]
         if asked.serve:
             command.append("--serve=0")
         fleet.add(Started(str(number), start(command, state / OUTPUT), f"clients/{number}"))

@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from ciranda.cli.http.consent import check_files
 from ciranda.cli.http.trainer import ExperimentTrainer
 from ciranda.cli.logs import logging_to
 from ciranda.core.errors import ExperimentError
@@ -33,6 +35,7 @@ class Asked:
     state: Path | None = None
     tied: bool = False
     most_backoff: float = 30.0
+    allow: Sequence[Path] = ()
 
 
 def client(asked: Asked, *, log_level: str) -> int:
@@ -44,6 +47,7 @@ def client(asked: Asked, *, log_level: str) -> int:
     disk = Disk(folder)
 
     def prepare(text: str) -> Trainer:
+        check_files(text, asked.allow)
         return ExperimentTrainer(text, partition=part)
 
     it = HttpClient(lambda: Link(asked.url), disk, prepare, name=own, token=token, most_backoff=asked.most_backoff)

@@ -110,7 +110,7 @@ def run_with_clients(experiment: Experiment, out: Path, on_event: OnEvent, *, re
     blueprint = ExperimentBlueprint(experiment.experiment.name, folder, assembly)
     with prepare_worker(bool(getattr(assembly.task, "device", ""))), serving(out / "http", "127.0.0.1", 0, anybody=True) as (server, _):
         run = server.add(blueprint, on_event)
-        with stops(run.stop), _clients(server.url, out, assembly.population.size) as processes:
+        with stops(run.stop), _clients(server.url, out, assembly.population.size, experiment) as processes:
             while not run.over.wait(_LOOK_S):
                 _check(processes, out)
     return ended(run, blueprint)
@@ -135,14 +135,14 @@ def ended(run: HttpRun, blueprint: ExperimentBlueprint) -> Result:
 
 
 @contextmanager
-def _clients(url: str, out: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _clients(url: str, out: Path, count: int, experiment: Experiment) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The clients, each a process with a partition of its own; they end with this one, however it ends."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(count):
             state = _state(out, number)
             state.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, "-m", "ciranda", *client_command(url, number, count, state), "--tied"]
+            command = [sys.executable, "-m", "ciranda", *client_command(url, number, count, state, experiment), "--tied"]
             with (state / _OUTPUT).open("ab") as output:
                 processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output))
         yield processes
