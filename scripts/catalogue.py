@@ -34,6 +34,8 @@ PLACES: Mapping[str, tuple[int, ...]] = {
     "_Refused": (0,),
     "Partitioner": (0,),
 }
+# Functions whose name means this in one folder only.
+WITHIN: Mapping[str, str] = {"problem": "ciranda/experiment/"}
 # Functions that may also be handed a text that was marked elsewhere.
 LENIENT = frozenset({"Text", "MissingExtra", "blamed", "_entry"})
 KEYWORDS = frozenset({"hint", "help"})
@@ -167,6 +169,8 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if not self._where.startswith(WITHIN.get(name, "")):
+            name = ""
         inner = name == "__init__" and self._class in self._errors
         if inner and node.args:  # super().__init__("...", hint="..."): a literal counts, what is only handed on does not
             for value in (node.args[0], *(keyword.value for keyword in node.keywords if keyword.arg == "hint")):
