@@ -26,13 +26,27 @@ def outcomes(gains: dict[str, list[float]]) -> dict[tuple[str, float], Outcome]:
 
 def test_a_steady_gain_is_found_and_a_steady_loss_contradicts() -> None:
     text = strategies._claims(outcomes({"scaffold": [0.1, 0.102, 0.098], "fednova": [-0.1, -0.098, -0.103]}))
-    assert "Found here: scaffold over fedavg at alpha 0.1." in text
+    assert "Found here: scaffold over fedavg at alpha 0.1. " in text
     assert "Contradicted: fednova over fedavg at alpha 0.1." in text
     assert "fedprox over fedavg at alpha 0.1" in text.rpartition("Within chance: ")[2]
 
 
 def test_a_gain_that_one_seed_makes_is_chance() -> None:
     assert "Found here: nothing." in strategies._claims(outcomes({"fedadam": [0.3, 0.0, 0.0]}))
+
+
+def test_rounds_are_saved_by_whoever_reaches_the_target_first() -> None:
+    made = outcomes({})
+    made["scaffold", 0.1], made["fedavg", 0.1] = Outcome([0.5] * 3, [5, 6, 5]), Outcome([0.5] * 3, [11, 12, 12])
+    assert "scaffold over fedavg at alpha 0.1 in rounds to 0.8: +6.3 ± 0.6" in strategies._claims(made)
+    made["scaffold", 0.1] = Outcome([0.5] * 3, [5, None, 5])
+    assert "in rounds to 0.8: a run never came to 0.8 | not measured" in strategies._claims(made)
+
+
+def test_a_gain_that_grows_as_clients_differ_is_a_difference_of_differences() -> None:
+    made = outcomes({})
+    made["fedavgm", 0.1], made["fedavgm", 1.0] = Outcome([0.6, 0.602, 0.598], [1, 1, 1]), Outcome([0.5, 0.501, 0.499], [1, 1, 1])
+    assert "Found here: fedavgm over fedavg at alpha 0.1, fedavgm over fedavg more at alpha 0.1 than at 1." in strategies._claims(made)
 
 
 def test_every_claim_is_about_strategies_and_data_of_the_table() -> None:
