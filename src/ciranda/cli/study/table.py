@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
@@ -105,12 +106,13 @@ class Table:
         return f"<table><thead>{line(self.head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in self.rows)}</tbody></table>{notes}"
 
 
-class Shown:
+class Shown(ABC):
     """What a notebook shows as its table: a base for results that have one."""
 
     @property
+    @abstractmethod
     def table(self) -> Table:
-        raise NotImplementedError
+        """The result as a table."""
 
     @property
     def rows(self) -> list[dict[str, Cell]]:
