@@ -12,9 +12,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ciranda.protocol.messages import PauseAsked, ResumeAsked
+from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.describe import CLIENT, errors
 from ciranda.runtimes.http.run import HttpRun
-from ciranda.runtimes.http.service import ApiError, Service
+from ciranda.runtimes.http.service import Service
 
 _QUEUE = 1000
 _HEARTBEAT_S = 15.0

@@ -14,11 +14,12 @@ from ciranda.core.message import max_reply_bytes
 from ciranda.core.params import digest_of
 from ciranda.core.update import REASONS
 from ciranda.protocol.envelope import MAX_ENVELOPE, MAX_NAME, Envelope
+from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.describe import CLIENT, errors
 from ciranda.runtimes.http.models import Content, Offer
 from ciranda.runtimes.http.roster import Member
 from ciranda.runtimes.http.run import HttpRun
-from ciranda.runtimes.http.service import ApiError, Service
+from ciranda.runtimes.http.service import Service
 from ciranda.runtimes.http.transfer import INLINE, Uploads, send, whole
 from ciranda.runtimes.http.wire import Arrival, Verdict
 

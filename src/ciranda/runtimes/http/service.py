@@ -10,22 +10,12 @@ from typing import Any
 
 from fastapi import Request
 
-from ciranda.core.errors import CirandaError
 from ciranda.runtimes.http.access import REGISTRY, Access
+from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.mail import Mail
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
 
 Draft = Callable[[Mapping[str, Any]], Blueprint]
-
-
-class ApiError(CirandaError):
-    """An answer that is an error: the status, a code for programs, a message and a hint for people."""
-
-    def __init__(
-        self, status: int, code: str, message: str, /, *, hint: str = "", headers: Mapping[str, str] | None = None, **fields: object
-    ) -> None:
-        super().__init__(message, hint=hint, **fields)
-        self.status, self.code, self.headers = status, code, dict(headers or {})
 
 
 @dataclass(frozen=True)

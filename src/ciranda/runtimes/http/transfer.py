@@ -16,8 +16,8 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from ciranda.core.errors import StoreError
+from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.models import Content
-from ciranda.runtimes.http.service import ApiError
 from ciranda.store.files import explain, sync_folder
 
 INLINE = 1024 * 1024
