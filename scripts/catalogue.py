@@ -32,6 +32,7 @@ PLACES: Mapping[str, tuple[int, ...]] = {
     "MissingExtra": (2,),
     "_entry": (1,),
     "_Refused": (0,),
+    "fault": (0,),  # a parameter: which error to raise
     "Partitioner": (0,),
 }
 # Functions whose name means this in one folder only.
