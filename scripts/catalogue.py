@@ -333,20 +333,27 @@ def problems(entries: Iterable[Entry]) -> Iterator[str]:
                 yield f"{where}: its translation has other fields: {told!r}"
 
 
+def _in_step(path: Path, entries: Iterable[Entry]) -> bool:
+    """Whether both files hold these texts. Which file of the source a text stands in does not matter."""
+    known = {(entry.msgid, entry.plural, *entry.told) for entry in read(path).values() if any(entry.told)}
+    wanted = {(entry.msgid, entry.plural, *entry.told) for entry in entries if any(entry.told)}
+    binary = path.with_suffix(".mo")
+    return known == wanted and binary.is_file() and binary.read_bytes() == compiled(entries)
+
+
 def main() -> int:
     """Update, or with "check" only tell what is wrong."""
     path = PACKAGE / PO
     found = collect()
     entries = merged(found, read(path))
-    text, binary = written(entries), compiled(entries)
     faults = [*found.faults, *problems(entries)]
     if sys.argv[1:] == ["check"]:
-        if not path.exists() or path.read_text(encoding="utf-8") != text or path.with_suffix(".mo").read_bytes() != binary:
+        if not _in_step(path, entries):
             faults.append("the catalogue is not in step with the source: run python scripts/catalogue.py")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.with_suffix(".mo").write_bytes(binary)
+        path.write_text(written(entries), encoding="utf-8")
+        path.with_suffix(".mo").write_bytes(compiled(entries))
     print("\n".join(faults) or f"catalogue: {len(entries)} texts, all translated")
     return 1 if faults else 0
 
