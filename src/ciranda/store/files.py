@@ -24,14 +24,14 @@ _SUFFIX = ".part"
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_whole(path: str | Path, chunks: Iterable[Chunk]) -> int:
-    """Write `chunks` as the file `path`, replacing an older one; returns the number of bytes.
+def write_whole(path: str | Path, chunks: Iterable[Chunk], *, mode: int = 0o666) -> int:
+    """Write `chunks` as the file `path`, replacing an older one; returns the number of bytes. `mode`: 0o600 for secrets.
 
     When the call returns the file survives a power cut; whenever it is interrupted, the older file (or none) is in place.
     Raises StoreError, naming the file and, on a full disk, the bytes needed; the temporary file is gone then.
     """
     path = Path(path)
-    with WholeFile(path.parent, path.name) as file:
+    with WholeFile(path.parent, path.name, mode) as file:
         file.write(chunks)
         file.publish(path)
     return file.size
@@ -40,10 +40,10 @@ def write_whole(path: str | Path, chunks: Iterable[Chunk]) -> int:
 class WholeFile:
     """A file under way, in `folder`, nameless to readers until `publish`; discarded on leaving the `with` block without it."""
 
-    def __init__(self, folder: Path, label: str) -> None:
+    def __init__(self, folder: Path, label: str, mode: int = 0o666) -> None:
         self.size = 0
         self._label = folder / label
-        self._fd, self._path = _create(folder, label)
+        self._fd, self._path = _create(folder, label, mode)
 
     def write(self, chunks: Iterable[Chunk]) -> None:
         """Append `chunks`. On a full disk the rest of them is measured, for the message. Raises StoreError."""
@@ -163,11 +163,11 @@ def _free(path: Path) -> int:
         return 0
 
 
-def _create(folder: Path, label: str) -> tuple[int, Path]:
+def _create(folder: Path, label: str, mode: int) -> tuple[int, Path]:
     while True:
         path = folder / f".{label[:100]}.{secrets.token_hex(8)}{_SUFFIX}"
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         except OSError as error:
             raise explain(error, folder / label) from error
         # A sweep may have taken the file for abandoned between its creation and its lock: then start over.

@@ -10,7 +10,9 @@ from threading import Event, Thread
 import uvicorn
 from fastapi import FastAPI
 
-from ciranda.core.errors import RunError
+from ciranda.core.errors import ExperimentError, RunError
+from ciranda.runtimes.http.connection import Connection
+from ciranda.runtimes.http.tls import is_loopback
 
 
 class Listener:
@@ -18,12 +20,21 @@ class Listener:
 
     Args:
         host, port: where to listen; port 0 takes a free one. tls: how to be reached over TLS, None for plain HTTP.
+        insecure: plain HTTP may be reached from other machines too.
 
     Raises:
-        RunError: the address cannot be listened on.
+        ExperimentError: other machines would reach it over plain HTTP. RunError: the address cannot be listened on.
     """
 
-    def __init__(self, app: FastAPI, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, app: FastAPI, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None, *, insecure: bool = False
+    ) -> None:
+        if tls is None and not insecure and not is_loopback(host):
+            raise ExperimentError(
+                "On {host} other machines can read along: without TLS a server listens on 127.0.0.1 only.",
+                hint="Give --tls-cert and --tls-key, or say --insecure-plain-http on a network that you trust.",
+                host=host,
+            )
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host, port), family=family, backlog=2048)
@@ -44,8 +55,10 @@ class Listener:
             timeout_keep_alive=90,
             timeout_graceful_shutdown=3,
             ws="none",
-            ssl_context_factory=(lambda config, default: tls) if tls is not None else None,
+            http=Connection,
         )
+        config.load()
+        config.ssl = tls
         self._server = uvicorn.Server(config)
         self._ready = Event()
         self._thread = Thread(target=self._serve, name="ciranda-http", daemon=True)

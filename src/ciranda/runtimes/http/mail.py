@@ -34,9 +34,12 @@ class Mail:
         self._epoch = token_hex(4)
         self._number = 0
         self._boxes: dict[str, Box] = {}
+        self._gone: set[str] = set()
 
-    def put(self, client: str, event: Event) -> None:
-        """Put `event` into the client's box, in place of what it supersedes, and wake its poll."""
+    def put(self, client: str, event: Event) -> bool:
+        """Put `event` into the client's box, in place of what it supersedes, and wake its poll; False if it was revoked."""
+        if client in self._gone:
+            return False
         box = self._boxes.setdefault(client, Box())
         run, kind = event["run"], event["type"]
         key = f"{run}/{kind}/{event['round']}" if kind == "record" else f"{run}/{kind}"
@@ -53,6 +56,7 @@ class Mail:
             box.items.pop(next(iter(box.items)))
         if box.waiter is not None and not box.waiter.done():
             box.waiter.set_result(None)
+        return True
 
     def answered(self, client: str, run: str, phase: str) -> None:
         """The client's reply to `phase` was judged: its instruction need not be told again."""
@@ -95,13 +99,15 @@ class Mail:
         """The client made some request."""
         self._boxes.setdefault(client, Box()).seen = monotonic()
 
-    def asked(self, client: str) -> Event | None:
-        """The instruction that the client has not answered yet; of several runs, the first."""
+    def asked(self, client: str, run: str = "") -> Event | None:
+        """The instruction that the client has not answered yet, of `run` or else of the first."""
         box = self._boxes.get(client)
-        return next((event for _, event in box.items.values() if event["type"] == "instruct"), None) if box is not None else None
+        events = (event for _, event in box.items.values()) if box is not None else ()
+        return next((event for event in events if event["type"] == "instruct" and run in ("", event["run"])), None)
 
     def forget(self, client: str) -> None:
-        """Drop the box of a client that was revoked, and end its poll."""
+        """Drop the box of a client that was revoked, end its poll, and take in no more for it."""
+        self._gone.add(client)
         box = self._boxes.pop(client, None)
         if box is not None and box.waiter is not None and not box.waiter.done():
             box.waiter.set_result(None)

@@ -19,7 +19,6 @@ from ciranda.runtimes.http.service import Service
 
 _QUEUE = 1000
 _HEARTBEAT_S = 15.0
-_SILENT_S = 75.0  # a poll lasts up to 60
 
 
 class NewRun(BaseModel):
@@ -149,11 +148,9 @@ def run_routes(app: FastAPI, service: Service) -> None:
 
     @app.delete("/v1/clients/{name}", status_code=204, responses=errors(401, 403, 404, 410), **CLIENT)
     async def revoke(request: Request, name: str) -> None:
-        """Shut a client out for good."""
+        """Shut a client out for good: at once, whatever it is about."""
         service.operator(request)
-        if not service.access.revoke(name):
-            raise ApiError(404, "no-such-client", "There is no client '{name}'.", name=name)
-        service.mail.forget(name)
+        service.revoke(name)
 
 
 def _asked(service: Service, request: Request, run: str, states: tuple[str, ...], ask: Any) -> RunView:
@@ -166,13 +163,11 @@ def _asked(service: Service, request: Request, run: str, states: tuple[str, ...]
 
 
 def _client_view(service: Service, name: str) -> dict[str, Any]:
-    """`state`: working (on the instruction of `round`), waiting for one, silent for longer than a poll lasts, or revoked."""
+    """`state`: see `Service.state_of`; `round`: what it is asked to work on."""
     runs = [run.name for run in service.runs.values() if any(member.client == name for member in run.room.members())]
-    seen, asked, revoked = service.mail.seen(name), service.mail.asked(name), service.access.is_revoked(name)
-    heard = seen is not None and seen <= _SILENT_S
-    state = "revoked" if revoked else "silent" if not heard else "waiting" if asked is None else "working"
+    asked, state = service.mail.asked(name), service.state_of(name)
     round = asked["round"] if asked is not None else None
-    return {"name": name, "state": state, "round": round, "seen_s": seen, "revoked": revoked, "runs": runs}
+    return {"name": name, "state": state, "round": round, "seen_s": service.mail.seen(name), "revoked": state == "revoked", "runs": runs}
 
 
 async def _stream(service: Service, run: HttpRun, after: int) -> AsyncIterator[str]:

@@ -17,6 +17,7 @@ from ciranda.protocol.envelope import MAX_ENVELOPE, MAX_NAME, Envelope
 from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.describe import CLIENT, errors
 from ciranda.runtimes.http.models import Content, Offer
+from ciranda.runtimes.http.problems import REASON
 from ciranda.runtimes.http.roster import Member
 from ciranda.runtimes.http.run import HttpRun
 from ciranda.runtimes.http.service import Service
@@ -86,6 +87,7 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
             raise ApiError(428, "not-uploaded", "The body {digest} was not uploaded before.", digest=envelope.body[:12])
         verdict = await _judged(it, member, envelope, body)
         service.count(f"replies_{verdict.status}")
+        request.scope[REASON] = verdict.reason
         if verdict.status != "failed":
             service.mail.answered(client, run, phase)
         return _answer(verdict)

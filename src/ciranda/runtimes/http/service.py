@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -12,10 +13,14 @@ from fastapi import Request
 
 from ciranda.runtimes.http.access import REGISTRY, Access
 from ciranda.runtimes.http.answers import ApiError
+from ciranda.runtimes.http.limits import Rates
 from ciranda.runtimes.http.mail import Mail
+from ciranda.runtimes.http.meter import Meter
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
 
 Draft = Callable[[Mapping[str, Any]], Blueprint]
+audit = logging.getLogger("ciranda.audit")
+_SILENT_S = 75.0  # a poll lasts up to 60
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,14 @@ class Service:
 
     Args:
         draft: makes the blueprint of a run from the body of `POST /v1/runs`; None if this server takes no further runs.
+        rates: how often callers may ask. seed_routes: whether the seeds' routes are there too.
     """
 
-    def __init__(self, access: Access, draft: Draft | None = None) -> None:
+    def __init__(self, access: Access, draft: Draft | None = None, *, rates: Rates | None = None, seed_routes: bool = False) -> None:
         self.access, self.mail, self.draft = access, Mail(), draft
+        self.rates, self.meter, self.seed_routes = rates or Rates(), Meter(), seed_routes
+        for name in access.revoked():
+            self.mail.forget(name)
         self.runs: dict[str, HttpRun] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.stopping = False
@@ -86,6 +95,30 @@ class Service:
         if run is None:
             raise ApiError(404, "no-such-run", "There is no run '{run}' here.", run=name)
         return run
+
+    def enrol(self, token: str, client: str) -> str:
+        """The credential of a new client; from any thread. Raises Denied."""
+        credential = self.access.enrol(token, client)
+        audit.info("enrolled", extra={"role": "server", "action": "enrol", "client": client})
+        return credential
+
+    def state_of(self, client: str) -> str:
+        """What an enrolled client does: working on an instruction, waiting for one, silent for longer than a poll lasts, or revoked."""
+        seen = self.mail.seen(client)
+        if self.access.is_revoked(client):
+            return "revoked"
+        if seen is None or seen > _SILENT_S:
+            return "silent"
+        return "waiting" if self.mail.asked(client) is None else "working"
+
+    def revoke(self, client: str) -> None:
+        """Shut a client out for good, at once: its poll ends, and no round waits for it. Raises ApiError 404."""
+        if not self.access.revoke(client):
+            raise ApiError(404, "no-such-client", "There is no client '{name}'.", name=client)
+        for run in self.runs.values():
+            run.give_up(client, "revoked")
+        self.mail.forget(client)
+        audit.info("revoked", extra={"role": "server", "action": "revoke", "client": client})
 
     def count(self, what: str, number: int = 1) -> None:
         """Count for /metrics."""
