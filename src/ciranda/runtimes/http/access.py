@@ -41,9 +41,9 @@ class Access:
     def __init__(self, store: Store, folder: Path, *, anybody: bool = False) -> None:
         make_folder(folder)
         self._store, self._anybody = store, anybody
-        self._secret = bytes.fromhex(_private(folder / "server.secret"))
+        self._secret = bytes.fromhex(secret_of(folder / "server.secret"))
         self.operator_file = folder / "operator.token"
-        self._operator = _hash(_private(self.operator_file))
+        self._operator = _hash(secret_of(self.operator_file))
         self._names = {record.decode(): key.removeprefix(_CLIENT) for key, record in store.claims(REGISTRY, _CLIENT)}
         self._active = {key.removeprefix(_ACTIVE) for key, _ in store.claims(REGISTRY, _ACTIVE)}
         self._revoked = {key.removeprefix(_REVOKED) for key, _ in store.claims(REGISTRY, _REVOKED)}
@@ -63,7 +63,7 @@ class Access:
             raise Denied(409, "The client '{name}' was revoked.", hint="Enrol under another name.", name=name)
         if token:
             known = _hash(token)
-            if not any(key == _TOKEN + known for key, _ in self._store.claims(REGISTRY, _TOKEN + known)):
+            if not any(hmac.compare_digest(key, _TOKEN + known) for key, _ in self._store.claims(REGISTRY, _TOKEN + known)):
                 raise Denied(401, "This token enrols nobody.", hint="The operator of the server gives tokens out.")
             if self._store.claim(REGISTRY, _USED + known, name.encode()) != name.encode():
                 raise Denied(401, "This token was used by another client.", hint="Each client needs a token of its own.")
@@ -84,6 +84,11 @@ class Access:
             self._store.claim(REGISTRY, _ACTIVE + name, b"")
         return name
 
+    def known(self, credential: str) -> str | None:
+        """The name of the client with this credential, "" for the operator, None for nobody; it does not count as a use."""
+        hashed = _hash(credential)
+        return self._names.get(hashed) or ("" if hmac.compare_digest(hashed, self._operator) else None)
+
     def is_operator(self, credential: str) -> bool:
         return hmac.compare_digest(_hash(credential), self._operator)
 
@@ -98,6 +103,9 @@ class Access:
         self._revoked.add(name)
         return True
 
+    def revoked(self) -> frozenset[str]:
+        return frozenset(self._revoked)
+
     def clients(self) -> list[str]:
         """The names of all that enrolled, sorted."""
         return sorted(self._names.values())
@@ -107,12 +115,8 @@ def _hash(secret: str) -> str:
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _private(file: Path) -> str:
+def secret_of(file: Path) -> str:
     """The text of a secret file, made with a fresh secret when there is none."""
     if not file.exists():
-        before = os.umask(0o077)
-        try:
-            write_whole(file, [os.urandom(32).hex().encode()])
-        finally:
-            os.umask(before)
+        write_whole(file, [os.urandom(32).hex().encode()], mode=0o600)
     return file.read_text().strip()

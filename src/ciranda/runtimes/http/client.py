@@ -79,8 +79,16 @@ class Trainer(Protocol):
         """Metric sums of the model on what this client keeps back for evaluation, or (kind "candidates") on what it trains on."""
 
 
-Prepare = Callable[[str], Trainer]
-"""Makes the Trainer of an experiment, given as TOML."""
+@dataclass(frozen=True)
+class Told:
+    """What the server says of a run before a client joins: the experiment as TOML, and what `Blueprint.described` says of its data."""
+
+    experiment: str
+    data: Mapping[str, Any]
+
+
+Prepare = Callable[[Told], Trainer]
+"""Makes the Trainer of a run."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,21 @@ class HttpClient:
         prepare: see `Prepare`.
         name, token: to enrol with, when the disk knows of no enrolment.
         most_backoff: the longest wait between attempts, in seconds.
+        joined: told (run, logical name, credential) once the run has let this client in and its Trainer has begun.
     """
 
     def __init__(
-        self, connect: Callable[[], Link], disk: Disk, prepare: Prepare, *, name: str, token: str = "", most_backoff: float = 30.0
+        self,
+        connect: Callable[[], Link],
+        disk: Disk,
+        prepare: Prepare,
+        *,
+        name: str,
+        token: str = "",
+        most_backoff: float = 30.0,
+        joined: Callable[[str, str, str], None] = lambda run, name, credential: None,
     ) -> None:
+        self._joined = joined
         self._disk, self._prepare = disk, prepare
         self._name, self._token, self._most = name, token, most_backoff
         self._link, self._news_link, self._lock = connect(), connect(), Lock()
@@ -148,6 +166,7 @@ class HttpClient:
                 return str(joined["status"])
             self._logical = joined["name"]
             trainer.begin(joined["name"], joined["seed"])
+            self._joined(self._run, self._logical, self._link.credential)
             return self._loop(trainer)
         except _Stopped:
             return "stopped"
@@ -193,8 +212,9 @@ class HttpClient:
             raise Over(runs[-1]["status"], runs[-1]["reason"])
         raise Cut("The server has no run yet.")
 
-    def _experiment(self) -> str:
-        return str(self._link.ask("GET", f"/v1/runs/{self._run}/experiment").json()["experiment"])
+    def _experiment(self) -> Told:
+        told = self._link.ask("GET", f"/v1/runs/{self._run}/experiment").json()
+        return Told(str(told["experiment"]), told["data"])
 
     # --- the loop
 

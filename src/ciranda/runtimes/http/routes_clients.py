@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ciranda.protocol.envelope import MAX_NAME
 from ciranda.protocol.messages import Failed
+from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.describe import CLIENT, errors
-from ciranda.runtimes.http.service import ApiError, Service
+from ciranda.runtimes.http.service import Service
 
 Round = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(max_length=MAX_NAME)]
@@ -51,8 +52,11 @@ class Joined(_Body):
 
 
 class ExperimentView(_Body):
+    """`data`: what clients with data of their own must know of the run's."""
+
     run: str
     experiment: str
+    data: dict[str, Any]
 
 
 class News(_Body):
@@ -76,7 +80,7 @@ def client_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/enrol", status_code=201, responses=errors(401, 409, 422))
     def enrol(body: Enrolment) -> Credential:
         """Become a client: the credential goes into the header `Authorization: Bearer` of every other request."""
-        return Credential(name=body.name, credential=service.access.enrol(body.token, body.name))
+        return Credential(name=body.name, credential=service.enrol(body.token, body.name))
 
     @app.post("/v1/runs/{run}/join", responses=errors(401, 403, 404, 409, 410, 422), **CLIENT)
     def join(request: Request, run: str, body: Joining) -> Joined:
@@ -87,6 +91,7 @@ def client_routes(app: FastAPI, service: Service) -> None:
         told = {"examples": body.examples, "probe": body.probe, "schema": body.data_schema, "versions": body.versions}
         if it.over.is_set() and it.room.roster is None:
             raise ApiError(409, "over", "The run '{run}' is over.", run=run)
+        it.blueprint.admit(body.data_schema)
         member = it.room.join(client, partition, **told)
         return Joined(run=run, name=member.name, status=it.status, seed=it.blueprint.seed(member))
 
@@ -94,7 +99,8 @@ def client_routes(app: FastAPI, service: Service) -> None:
     async def experiment(request: Request, run: str) -> ExperimentView:
         """The experiment of a run as TOML, without its seed."""
         service.caller(request)
-        return ExperimentView(run=run, experiment=service.run(run).blueprint.experiment)
+        it = service.run(run).blueprint
+        return ExperimentView(run=run, experiment=it.experiment, data=dict(it.described()))
 
     @app.get("/v1/next", responses=errors(401, 403, 410, 422), response_model=News, **CLIENT)
     async def following(

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from ciranda.core.errors import CirandaError, RunError
 from ciranda.core.stages import Chain
-from ciranda.protocol.messages import parse_phase
+from ciranda.core.task import Arrays
+from ciranda.protocol.messages import Failed, parse_phase
 from ciranda.runtimes.host import Host
 from ciranda.runtimes.http.mail import Mail
 from ciranda.runtimes.http.models import Models
@@ -27,12 +28,24 @@ log = logging.getLogger(__name__)
 Tell = Callable[[Mapping[str, Any]], None]
 
 
+Part = tuple[str, bytes]
+"""Something to predict from: a name for messages, and the content, which shows what it is in its first bytes."""
+
+
+class Predictor(Protocol):
+    """Who knows what inputs look like."""
+
+    def predict(self, model: Arrays, parts: Sequence[Part], top: int) -> list[dict[str, Any]]:
+        """For each example in `parts`: `input`, `class` and the `top` likeliest `probabilities`, or `value`. Raises DataError."""
+
+
 class Blueprint(Protocol):
     """What a run is made of: handed in by whoever composes it, so that nothing here knows tasks or experiments.
 
     Attributes:
         name: of the run on this server. run: its key in its own store. folder: where replies and models lie.
         experiment: as TOML, without its seed. partitions, minimum, maximum, wait_s: see `Room`.
+        predictor: answers with the run's model, None if nobody can.
     """
 
     name: str
@@ -46,6 +59,15 @@ class Blueprint(Protocol):
     wait_s: float | None
     chain: Chain
     evaluate: Evaluate
+    predictor: Predictor | None = None
+
+    def described(self) -> Mapping[str, Any]:
+        """What clients with data of their own must know of the run's: `form`, and `record` of how raw rows become examples."""
+        return {}
+
+    def admit(self, schema: Mapping[str, Any]) -> None:
+        """Raises CirandaError when data with this schema cannot be learned from together with the run's."""
+        return
 
     def open_store(self) -> Store:
         """The run's store."""
@@ -168,8 +190,14 @@ class HttpRun:
         roster = self.room.roster
         for name, event in mail:
             member = roster.by_name.get(name) if roster is not None else None
-            if member is not None:
-                self._mail.put(member.client, {"run": self.name, **event})
+            if member is not None and not self._mail.put(member.client, {"run": self.name, **event}) and event["type"] == "instruct":
+                self.wire.tell(Failed(event["phase"], name, "revoked"))
+
+    def give_up(self, client: str, reason: str) -> None:
+        """Wait no more for an answer of `client`."""
+        member, asked = self.member(client), self._mail.asked(client, self.name)
+        if member is not None and asked is not None:
+            self.wire.tell(Failed(asked["phase"], member.name, reason))
 
     def call(self, calls: Sequence[Callable[[], None]]) -> None:
         """Have `calls` made on the event loop; from any thread."""
@@ -189,6 +217,9 @@ class HttpRun:
         """Wait for the run's thread; from another one."""
         if self._thread.is_alive():
             self._thread.join(timeout)
+
+    def _tell(self, client: str, event: Mapping[str, Any]) -> None:
+        self._mail.put(client, event)
 
     def _notify(self, event: Mapping[str, Any]) -> None:
         for queue in list(self.watchers):
@@ -236,7 +267,7 @@ class HttpRun:
             if self.halted:
                 members = []
             told = {"run": self.name, "type": "finish", "state": self.status, "reason": self.reason}
-            self.call([partial(self._mail.put, member.client, told) for member in members])
+            self.call([partial(self._tell, member.client, told) for member in members])
             self.over.set()
 
 

@@ -10,10 +10,13 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from ciranda.runtimes.http.guard import Guard
 from ciranda.runtimes.http.listener import Listener
+from ciranda.runtimes.http.predictions import Desk
 from ciranda.runtimes.http.problems import answer_problems
 from ciranda.runtimes.http.routes_clients import client_routes
 from ciranda.runtimes.http.routes_health import health_routes
+from ciranda.runtimes.http.routes_predict import predict_routes
 from ciranda.runtimes.http.routes_runs import run_routes
 from ciranda.runtimes.http.routes_transfer import transfer_routes
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
@@ -28,11 +31,15 @@ def create_app(service: Service) -> FastAPI:
         service.loop = asyncio.get_running_loop()
         yield
         service.close()
+        desk.close()
 
+    desk = Desk()
     app = FastAPI(title="Ciranda", version=version("ciranda"), lifespan=lifespan, docs_url=None, redoc_url=None)
     for routes in (client_routes, transfer_routes, run_routes, health_routes):
         routes(app, service)  # and no router in between, which every request would pay for
+    predict_routes(app, service, desk)
     answer_problems(app)
+    app.add_middleware(Guard, service=service)
     return app
 
 
@@ -40,15 +47,17 @@ class Server:
     """Serves `service` from a thread of its own.
 
     Args:
-        host, port: where to listen; port 0 takes a free one. tls: how to be reached over TLS, None for plain HTTP.
+        host, port, tls, insecure: see `Listener`.
 
     Raises:
-        RunError: the address cannot be listened on.
+        CirandaError: the address cannot be listened on, or not without TLS.
     """
 
-    def __init__(self, service: Service, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, service: Service, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None, *, insecure: bool = False
+    ) -> None:
         self.service = service
-        self._listener = Listener(create_app(service), host, port, tls)
+        self._listener = Listener(create_app(service), host, port, tls, insecure=insecure)
         self.host, self.port, self.url = self._listener.host, self._listener.port, self._listener.url
 
     def start(self) -> None:
