@@ -175,6 +175,14 @@ def report(options: Options, say: Say) -> Section:
     return _section("report", "report: a large run as a page", about, rows, options.repetitions, watch, ["numpy"])
 
 
+def http(options: Options, say: Say) -> Section:
+    from benchmarks.wire.suite import ABOUT, rows
+
+    watch = machine.Watch()
+    found = rows(options.repetitions, say)
+    return _section("http", "http: rounds and transfers", ABOUT, found, options.repetitions, watch, ["numpy", "fastapi", "uvicorn"])
+
+
 SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "classic": classic,
     "tiny": tiny,
@@ -184,6 +192,7 @@ SUITES: Mapping[str, Callable[[Options, Say], Section]] = {
     "sweep": sweep,
     "footprint": footprint,
     "report": report,
+    "http": http,
     "strategies": unevenly,
 }
 

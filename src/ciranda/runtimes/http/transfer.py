@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +27,8 @@ INLINE = 1024 * 1024
 _PATIENCE_S = 30.0  # without a byte
 _SLOWEST = 16 * 1024  # bytes a second, on the whole
 _CHUNK = 512 * 1024
+_BLOCK = 1024 * 1024
+_SYNC = 16 * 1024 * 1024
 _RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
 
 
@@ -122,6 +125,8 @@ class _Partial:
     offset: int = 0
     sha: Any = field(default_factory=sha256)
     turn: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unsynced: int = 0
 
 
 class Uploads:
@@ -129,6 +134,7 @@ class Uploads:
 
     def __init__(self) -> None:
         self._partial: dict[tuple[str, str], _Partial] = {}
+        self._writers = ThreadPoolExecutor(4, "ciranda-upload")
 
     async def offset(self, run: str, name: str, target: Path, digest: str) -> int | None:
         """How many bytes of the upload are kept, None for none of it."""
@@ -145,6 +151,9 @@ class Uploads:
         if partial is None or partial.length not in (0, length) or offset == 0:
             partial = self._begin(run, name, target, digest, length)
         partial.length = length
+        async with partial.lock:  # what an older request has begun to write is written
+            partial.turn += 1
+            turn = partial.turn
         if offset != partial.offset:
             raise ApiError(
                 409,
@@ -154,29 +163,40 @@ class Uploads:
                 offset=offset,
                 headers={"Upload-Offset": str(partial.offset)},
             )
-        partial.turn += 1
-        await self._receive(request, partial, declared(request, length - offset))
+        await self._receive(request, partial, turn, declared(request, length - offset))
         if partial.offset < length:
             return partial.offset, False
         await self._complete(partial, target)
         self._partial.pop((run, name), None)
         return length, True
 
-    async def _receive(self, request: Request, partial: _Partial, count: int) -> None:
-        turn = partial.turn
+    async def _receive(self, request: Request, partial: _Partial, turn: int, count: int) -> None:
+        """Take the body in, hashed and written by another thread in blocks, and brought to the disk on the way, not all at the end."""
         descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        held: list[bytes] = []
+        size = 0
         try:
             os.lseek(descriptor, partial.offset, os.SEEK_SET)
             async for chunk in chunks(request, count):
-                if partial.turn != turn:
-                    raise ApiError(409, "superseded", "A later request goes on with this upload.")
-                _write(descriptor, chunk, partial.path)
-                partial.sha.update(chunk)
-                partial.offset += len(chunk)
+                held.append(chunk)
+                size += len(chunk)
+                if size >= _BLOCK:
+                    await self._keep(partial, turn, descriptor, held)
+                    held, size = [], 0
         except ClientDisconnect:
             pass  # what came is kept
         finally:
-            os.close(descriptor)
+            try:
+                await self._keep(partial, turn, descriptor, held)
+            finally:
+                os.close(descriptor)
+
+    async def _keep(self, partial: _Partial, turn: int, descriptor: int, held: list[bytes]) -> None:
+        async with partial.lock:
+            if partial.turn != turn:
+                raise ApiError(409, "superseded", "A later request goes on with this upload.")
+            if held:
+                await asyncio.get_running_loop().run_in_executor(self._writers, _append, partial, descriptor, held)
 
     async def _complete(self, partial: _Partial, target: Path) -> None:
         if partial.sha.hexdigest() != partial.digest:
@@ -211,13 +231,21 @@ def _partial_path(target: Path) -> Path:
     return target.with_name(target.name + ".upload")
 
 
-def _write(descriptor: int, chunk: bytes, path: Path) -> None:
-    view = memoryview(chunk)
+def _append(partial: _Partial, descriptor: int, held: list[bytes]) -> None:
+    """Write and hash; from a thread."""
     try:
-        while view:
-            view = view[os.write(descriptor, view) :]
+        for chunk in held:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            partial.sha.update(chunk)
+            partial.offset += len(chunk)
+            partial.unsynced += len(chunk)
+        if partial.unsynced >= _SYNC:
+            os.fdatasync(descriptor)
+            partial.unsynced = 0
     except OSError as error:
-        raise explain(error, path) from error
+        raise explain(error, partial.path) from error
 
 
 def _publish(path: Path, target: Path) -> None:

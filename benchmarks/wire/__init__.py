@@ -1,0 +1,1 @@
+"""What the HTTP runtime costs beyond training."""
