@@ -5,6 +5,9 @@ from __future__ import annotations
 import gettext
 import json
 import os
+import subprocess
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +71,18 @@ def test_gettext_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, before: str 
     assert i18n.language() == "en"
     assert os.environ.get("LANGUAGE") == before
     assert gettext.textdomain() == domain
+
+
+def test_threads_and_processes_speak_it_too() -> None:
+    heard: list[str] = []
+    with spoken("pt"):
+        thread = threading.Thread(target=lambda: heard.append(i18n.language()))
+        thread.start()
+        thread.join()
+        code = "from ciranda.i18n import language; print(language())"
+        heard.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    assert heard == ["pt", "pt"]
+    assert os.environ["CIRANDA_LANG"] == "en"
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -39,21 +39,23 @@ def known(name: str | None) -> None:
 
 @contextmanager
 def spoken(name: str | None) -> Iterator[None]:
-    """Speak `name` (else, or if there is no such language, as the environment says), and have the option parser do so, which asks gettext
-    for its words."""
-    before = os.environ.get("LANGUAGE"), gettext.textdomain()
+    """Speak `name` (else, or if there is no such language, as the environment says) in all threads and in the processes that are started;
+    and have the option parser do so, which asks gettext for its words."""
+    domain = gettext.textdomain()
     with i18n.speaking(name if name in i18n.LANGUAGES else None):
-        os.environ["LANGUAGE"] = i18n.language()
+        before = {variable: os.environ.get(variable) for variable in ("CIRANDA_LANG", "LANGUAGE")}
+        os.environ.update(dict.fromkeys(before, i18n.language()))
         gettext.bindtextdomain(i18n.DOMAIN, str(i18n.LOCALE))
         gettext.textdomain(i18n.DOMAIN)
         try:
             yield
         finally:
-            gettext.textdomain(before[1])
-            if before[0] is None:
-                del os.environ["LANGUAGE"]
-            else:
-                os.environ["LANGUAGE"] = before[0]
+            gettext.textdomain(domain)
+            for variable, value in before.items():
+                if value is None:
+                    del os.environ[variable]
+                else:
+                    os.environ[variable] = value
 
 
 def localised(command: Any) -> Any:
