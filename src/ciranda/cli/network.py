@@ -46,6 +46,19 @@ def _client(
     partition: Annotated[
         str | None, typer.Option("--partition", metavar="I/N", help="Take part I of N of the experiment's own data.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="PATH", help="Your own data: CSV, NPZ, IDX files, or a folder of pictures by class.")
+    ] = None,
+    share_counts: Annotated[
+        bool, typer.Option("--share-counts/--no-share-counts", help="Tell the server how many examples each class has.")
+    ] = False,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="FILE.py:CLASS", help="Your file, in place of the one that the experiment names.")
+    ] = None,
+    serve: Annotated[
+        int | None, typer.Option("--serve", metavar="PORT", min=0, max=65535, help="Answer /predict and /train here; 0 takes a free port.")
+    ] = None,
+    serve_host: Annotated[str, typer.Option("--serve-host", metavar="HOST", help="The address to answer on.")] = "127.0.0.1",
     token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="The one-time token to enrol with.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The name to enrol with.")] = None,
     run: Annotated[str, typer.Option("--run", help="The run to take part in; by default the first that goes on.")] = "",
@@ -60,5 +73,7 @@ def _client(
 ) -> int:
     from ciranda.cli.http import join
 
-    asked = join.Asked(url, partition, token_file, name, run, state, tied, most_backoff, allow or ())
+    asked = join.Asked(
+        url, partition, token_file, name, run, state, tied, most_backoff, allow or (), data, share_counts, task, serve, serve_host
+    )
     return join.client(asked, log_level=log_level)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ciranda.cli.compose import Assembly, plan_of
 from ciranda.cli.folder import RUN, RunFolder
+from ciranda.cli.http.predictor import ExperimentPredictor, check_schema
 from ciranda.cli.result import Result
 from ciranda.cli.session import OnEvent, Session
 from ciranda.core.errors import CirandaError, ExperimentError, StoreError
@@ -28,6 +29,7 @@ from ciranda.runtimes.http.roster import Member, Roster
 from ciranda.runtimes.http.run import Blueprint, Tell
 from ciranda.runtimes.http.wire import HttpWire
 from ciranda.store.base import Store
+from ciranda.tasks.inputs import Form
 from ciranda.tasks.recipe import probe
 
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+")
@@ -67,8 +69,16 @@ class ExperimentBlueprint(Blueprint):
             raise ExperimentError("At least {minimum} and at most {maximum} clients cannot be.", minimum=self.minimum, maximum=self.maximum)
         told = assembly.experiment.experiment.model_copy(update={"seed": 1})
         self.experiment = dump(assembly.experiment.model_copy(update={"experiment": told}))
+        self._form = Form.of(assembly.population.data)
+        self.predictor = ExperimentPredictor(assembly.task, self._form, assembly.population.data.record)
         self._session: Session | None = None
         self.result: Result | None = None
+
+    def described(self) -> Mapping[str, Any]:
+        return {"form": self._form.to_json(), "record": self._assembly.population.data.record}
+
+    def admit(self, schema: Mapping[str, Any]) -> None:
+        check_schema(schema, self._form)
 
     def open_store(self) -> Store:
         return self._folder.open_store()

@@ -7,7 +7,7 @@ is a request and no permission.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,11 @@ def files_of(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def check_files(text: str, allowed: Sequence[Path]) -> None:
+def check_files(text: str, allowed: Sequence[Path], own: Collection[str] = ()) -> None:
     """Refuse an experiment that names a file beside `allowed`, before anything of it is loaded.
+
+    Args:
+        own: keys such as "data.csv" in whose place the client has something of its own, so that what stands there is not used.
 
     Raises:
         ExperimentError: it names one, or is no TOML.
@@ -46,7 +49,7 @@ def check_files(text: str, allowed: Sequence[Path]) -> None:
         raise ExperimentError("The server's experiment cannot be read: {error}.", error=error) from None
     known = {path.resolve() for path in allowed}
     for key, file in files_of(sections).items():
-        if Path(file).resolve() not in known:
+        if key not in own and Path(file).resolve() not in known:
             raise ExperimentError(
                 "The server's experiment names a file of this machine: {key} = {file}.",
                 key=key,

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ciranda import __version__
 from ciranda.cli.compose import Assembly, assemble, task_of
+from ciranda.cli.http.predictor import ExperimentPredictor
+from ciranda.cli.tables import recorded_task
 from ciranda.core.client import personal, train_update
 from ciranda.core.errors import DataError
-from ciranda.core.metrics import Sums
+from ciranda.core.metrics import Sums, summarise
 from ciranda.core.stages import States
 from ciranda.core.strategies.base import Work
 from ciranda.core.task import Arrays, FederatedData
@@ -19,52 +25,80 @@ from ciranda.core.texts import Text
 from ciranda.core.update import Contract, Update
 from ciranda.experiment.load import loads
 from ciranda.experiment.schema import Experiment, FederationSection
-from ciranda.runtimes.http.client import Limits, Trainer
+from ciranda.runtimes.http.client import Limits, Told, Trainer
+from ciranda.runtimes.http.home import Wish
+from ciranda.runtimes.http.run import Predictor
+from ciranda.tasks.datasets.encoding import Encoding
+from ciranda.tasks.datasets.private import read_private
+from ciranda.tasks.inputs import Form
 from ciranda.tasks.recipe import probe
 from ciranda.tasks.watching import watched
 
 log = logging.getLogger(__name__)
 
 
-class ExperimentTrainer(Trainer):
-    """A client with a partition of the experiment's own data, for simulations, or with `data` of its own.
+@dataclass(frozen=True)
+class Own:
+    """What a client brings along.
 
-    Args:
-        text: the experiment as the server tells it. partition: (I, N), the client's number and how many there are.
-        tell_examples: whether the server may know how many examples there are.
+    Attributes:
+        partition: (I, N), the client's number and how many there are, to take part with a partition of the experiment's own data.
+        data: where the client's own data lie, else. share_counts: whether the server may know how many examples each class has.
+        task: FILE.py:CLASS, in place of the file that the experiment names.
     """
 
-    def __init__(
-        self, text: str, *, partition: tuple[int, int] | None = None, data: FederatedData | None = None, tell_examples: bool = True
-    ) -> None:
-        experiment = loads(text, Text("the server's experiment"))
-        self._experiment = experiment if partition is not None else _alone(experiment)
-        self._partition, self._tell = partition, tell_examples
-        self._task = task_of(self._experiment)
-        self._data: FederatedData | None = data if data is not None else self._task.data()
-        self._like, self._classes = self._data.train[:1], len(self._data.classes)
+    partition: tuple[int, int] | None = None
+    data: Path | None = None
+    share_counts: bool = False
+    task: str | None = None
+
+
+class ExperimentTrainer(Trainer):
+    """A client's part in the run of which the server told."""
+
+    def __init__(self, told: Told, own: Own) -> None:
+        experiment = loads(told.experiment, Text("the server's experiment"))
+        if own.task is not None:
+            section = experiment.experiment.model_copy(update={"task": own.task})
+            experiment = experiment.model_copy(update={"experiment": section})
+        self._experiment = experiment if own.partition is not None else _alone(experiment)
+        self._given = own
+        record = told.data.get("record")
+        encoding = Encoding.from_json(record["encoding"]) if record is not None else None
+        if own.data is not None:
+            form = Form.from_json(told.data["form"])
+            examples = read_private(own.data, form, encoding)
+            self._data: FederatedData | None = FederatedData(examples, examples[:0], form.classes, record=record)
+            self._task = (
+                recorded_task(experiment, encoding) if encoding and experiment.experiment.task == "csv" else task_of(self._experiment)
+            )
+        else:
+            self._task = task_of(self._experiment)
+            self._data = self._task.data()
+            form = Form.of(self._data)
+        self._form, self._like = form, self._data.train[:1]
         self._assembly: Assembly | None = None
         self._name = ""
         self._own = self._kept = self._data.train[:0]
+        self.predictor: Predictor = ExperimentPredictor(self._task, form, record)
 
     def told(self) -> Mapping[str, Any]:
-        x, y = self._like.x, self._like.y
-        told: dict[str, Any] = {
-            "schema": {"x": [x.dtype.name, *x.shape[1:]], "y": [y.dtype.name, *y.shape[1:]], "classes": self._classes},
-            "probe": probe(self._task, self._like),
-            "versions": {"ciranda": __version__},
-        }
-        if self._partition is not None:
-            told["partition"] = list(self._partition)
-        elif self._tell and self._data is not None:
+        shape = self._form.to_json()
+        schema = {key: shape[key] for key in ("x", "y", "classes")}
+        told: dict[str, Any] = {"schema": schema, "probe": probe(self._task, self._like), "versions": {"ciranda": __version__}}
+        if self._given.partition is not None:
+            told["partition"] = list(self._given.partition)
+        elif self._given.share_counts and self._data is not None:
             told["examples"] = len(self._data.train)
+            if self._form.classes:
+                schema["counts"] = np.bincount(self._data.train.y, minlength=len(self._form.classes)).tolist()
         return told
 
     def begin(self, name: str, seed: int) -> None:
         assert self._data is not None
         section = self._experiment.experiment.model_copy(update={"seed": seed})
         assembly = assemble(self._experiment.model_copy(update={"experiment": section}), self._task, self._data)
-        rank = self._partition[0] if self._partition is not None else 0
+        rank = self._given.partition[0] if self._given.partition is not None else 0
         self._own, self._kept = assembly.population.train(rank), assembly.population.test(rank)
         self._assembly, self._name = assembly, name
         self._data = None  # the others' examples are not needed any more
@@ -88,6 +122,24 @@ class ExperimentTrainer(Trainer):
     @staticmethod
     def _note(extra: Mapping[str, Any], batch: int, batches: int, loss: float) -> None:
         log.info("batch %d of %d: loss %.4f", batch, batches, loss, extra={**extra, "batch": batch, "loss": round(loss, 6)})
+
+    def train_alone(self, model: Arrays, wish: Wish) -> tuple[Arrays, dict[str, Any]]:
+        """Train on this client's examples as the experiment says but for `wish`; nothing of it reaches the run.
+
+        Returns:
+            the model, and what there is to tell: examples, steps, the training loss, and metrics before and after on what is kept back.
+        """
+        assembly = self._begun
+        settings = replace(assembly.settings, **{key: value for key, value in asdict(wish).items() if value is not None and key != "turn"})
+        draw = assembly.draw.at("train-alone", client=self._name, turn=wish.turn)
+        with watched(partial(self._note, {"role": "client", "client": self._name, "phase": "alone"})):
+            trained = self._task.train(model, self._own, settings, draw)
+        told = {"examples": len(self._own), "epochs": settings.local_epochs, "steps": trained.steps, "train": summarise(trained.metrics)}
+        if len(self._kept):
+            batch = assembly.experiment.evaluate.batch_size
+            told["before"] = summarise(self._task.evaluate(model, self._kept, batch))
+            told["after"] = summarise(self._task.evaluate(trained.arrays, self._kept, batch))
+        return trained.arrays, told
 
     def evaluate(self, kind: str, model: Arrays, states: States) -> Sums:
         examples = self._own if kind == "candidates" else self._kept
