@@ -8,13 +8,13 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from ciranda.cli.fleet.state import Started, one_fleet
+from ciranda.cli.find import find_run
+from ciranda.cli.fleet.state import SERVER, Fleet, fleets, one_fleet
 from ciranda.cli.fleet.up import OUTPUT
 from ciranda.cli.logs import FILE
 from ciranda.core.errors import Missing
 
 _POLL_S = 0.3
-_OUTPUTS = {"server": f"http/{OUTPUT}"}
 
 
 class Tail:
@@ -39,10 +39,8 @@ class Tail:
 class Journal:
     """One process's records, and what it printed."""
 
-    def __init__(self, path: Path, one: Started) -> None:
-        self.name = one.name
-        self._records = Tail(path / one.folder / FILE)
-        self._printed = Tail(path / _OUTPUTS.get(one.name, f"{one.folder}/{OUTPUT}"))
+    def __init__(self, name: str, records: Path, printed: Path) -> None:
+        self.name, self._records, self._printed = name, Tail(records), Tail(printed)
 
     def read(self) -> Iterator[tuple[str, str]]:
         """(time, line) of what is new; what was printed bears no time and comes first."""
@@ -65,19 +63,26 @@ def logs(name: str | None, run: str | None, *, lines: int, follow: bool) -> None
     Raises:
         Missing: there is no process of that name.
     """
-    fleet = one_fleet(run)
-    chosen = [one for one in fleet.started.values() if name in (None, one.name)]
-    if not chosen:
-        raise Missing("There is no process '{name}' in {run}.", hint="ciranda ps lists them.", name=name or "", run=fleet.path)
-    journals = [Journal(fleet.path, one) for one in chosen]
+    fleet = one_fleet(run) if run is not None or len(list(fleets())) == 1 else Fleet.read(find_run(None))
+    journals = [journal for journal in _journals(fleet.path) if name in (None, journal.name)]
+    if not journals:
+        names = ", ".join(journal.name for journal in _journals(fleet.path)) or "-"
+        raise Missing("There is no log of '{name}' in {run}.", hint="There are: {names}.", name=name or "", run=fleet.path, names=names)
     found = _merged(journals)
     _show(found[-lines:] if lines else found)
     while follow:
-        going = any(one.process.alive for one in chosen)  # looked at before the last reading
+        going = any(one.name in {journal.name for journal in journals} for one in fleet.alive())  # before the last reading
         _show(_merged(journals))
         if not going:
             return
         sleep(_POLL_S)
+
+
+def _journals(path: Path) -> list[Journal]:
+    """All that a run's folder has: the server's first, then the clients'."""
+    found = [Journal(SERVER, path / FILE, path / "http" / OUTPUT)] if (path / "http").is_dir() else []
+    folders = sorted((path / "clients").glob("*/"), key=lambda folder: (len(folder.name), folder.name))
+    return found + [Journal(folder.name, folder / FILE, folder / OUTPUT) for folder in folders if any(folder.glob("*.log*"))]
 
 
 def _merged(journals: Sequence[Journal]) -> list[str]:

@@ -6,16 +6,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from ciranda.cli.compose import assemble
 from ciranda.cli.errors import tell
-from ciranda.cli.fleet.up import client_command
+from ciranda.cli.fleet.up import OUTPUT, client_command
 from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.http.blueprint import ExperimentBlueprint
+from ciranda.cli.http.security import Door
 from ciranda.cli.logs import logging_to
 from ciranda.cli.result import Result
 from ciranda.cli.session import OnEvent, begin, stops
@@ -27,13 +28,13 @@ from ciranda.runtimes.http.access import Access
 from ciranda.runtimes.http.run import HttpRun
 from ciranda.runtimes.http.server import Server
 from ciranda.runtimes.http.service import Service
-from ciranda.store.files import write_whole
+from ciranda.store.files import make_folder, write_whole
 from ciranda.store.sqlite import SqliteStore
 from ciranda.tasks.recipe import prepare_worker
 
 log = logging.getLogger(__name__)
-_OUTPUT = "client.log"
 _LOOK_S, _LEAVE_S = 0.5, 20.0
+_PLAIN = Door()
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Asked:
     tokens: int = 0
     anybody: bool = False
     once: bool = False
+    door: Door = _PLAIN
+    seed_routes: bool = False
 
 
 def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, *, log_level: str) -> int:
@@ -66,9 +69,11 @@ def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, 
     with ExitStack() as stack:
         stack.enter_context(logging_to(path, log_level))
         stack.enter_context(prepare_worker(bool(getattr(assembly.task, "device", ""))))
-        served, access = stack.enter_context(serving(path / "http", asked.host, asked.port, anybody=asked.anybody))
+        served, access = stack.enter_context(_opened(path / "http", asked))
         if asked.tokens:
-            write_whole(path / "http" / "tokens.txt", ["".join(f"{token}\n" for token in access.make_tokens(asked.tokens)).encode()])
+            write_whole(
+                path / "http" / "tokens.txt", ["".join(f"{token}\n" for token in access.make_tokens(asked.tokens)).encode()], mode=0o600
+            )
         write_whole(path / "http" / "address", [f"{served.url}\n".encode()])
         tell(f"{_('Listening on')}: {served.url}")
         tell(f"{_('Folder')}: {path}")
@@ -79,13 +84,24 @@ def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, 
     return 0
 
 
+def _opened(folder: Path, asked: Asked) -> AbstractContextManager[tuple[Server, Access]]:
+    if asked.anybody:
+        asked.door.check_anybody(asked.host)
+    return serving(folder, asked.host, asked.port, anybody=asked.anybody, door=asked.door, seed_routes=asked.seed_routes)
+
+
 @contextmanager
-def serving(folder: Path, host: str, port: int, *, anybody: bool) -> Iterator[tuple[Server, Access]]:
-    """A server whose registry and secrets lie in `folder`, while inside."""
+def serving(
+    folder: Path, host: str, port: int, *, anybody: bool, door: Door = _PLAIN, seed_routes: bool = False
+) -> Iterator[tuple[Server, Access]]:
+    """A server whose registry and secrets lie in `folder`, for its owner only, while inside."""
+    tls = door.tls()
+    make_folder(folder)
+    folder.chmod(0o700)
     store = SqliteStore(folder / "registry")
     try:
         access = Access(store, folder, anybody=anybody)
-        server = Server(Service(access), host, port)
+        server = Server(Service(access, seed_routes=seed_routes), host, port, tls, insecure=door.insecure)
         server.start()
         try:
             yield server, access
@@ -143,7 +159,7 @@ def _clients(url: str, out: Path, count: int, experiment: Experiment) -> Iterato
             state = _state(out, number)
             state.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-m", "ciranda", *client_command(url, number, count, state, experiment), "--tied"]
-            with (state / _OUTPUT).open("ab") as output:
+            with (state / OUTPUT).open("ab") as output:
                 processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output))
         yield processes
         for process in processes:
@@ -162,7 +178,7 @@ def _check(processes: Sequence[subprocess.Popen[bytes]], out: Path) -> None:
     for number, process in enumerate(processes):
         code = process.poll()
         if code:
-            said = (_state(out, number) / _OUTPUT).read_text(encoding="utf-8", errors="replace").strip()
+            said = (_state(out, number) / OUTPUT).read_text(encoding="utf-8", errors="replace").strip()
             raise WorkerDied(
                 "Client {number} (process {process}) ended with exit code {code}: {said}",
                 hint="Go on with: ciranda resume {out}",
