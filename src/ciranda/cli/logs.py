@@ -16,7 +16,7 @@ from pathlib import Path
 from ciranda.core.errors import ExperimentError
 
 LEVELS = ("debug", "info", "warning", "error")
-FIELDS = ("role", "client", "round", "phase", "batch", "loss")
+FIELDS = ("role", "client", "round", "phase", "batch", "loss", "action", "address", "method", "path", "status", "reason")
 FILE = "log.jsonl"
 
 

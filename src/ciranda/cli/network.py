@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the experiment (repeatable).")]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write into.")]
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")]
+Ca = Annotated[Path | None, typer.Option("--ca", metavar="PEM", help="The CA of the server's certificate, if not one of this machine's.")]
+Cert = Annotated[Path | None, typer.Option("--cert", metavar="PEM", help="The client's own certificate, for a server that asks for one.")]
+Key = Annotated[Path | None, typer.Option("--key", metavar="PEM", help="The key of --cert.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command("server", help="Serve an experiment to clients on other machines, over HTTP.")(_server)
     app.command("client", help="Take part in a server's run with the data of this machine.")(_client)
+    app.command("revoke", help="Shut a client out of a server for good.")(_revoke)
 
 
 def _server(
@@ -32,12 +37,23 @@ def _server(
     tokens: Annotated[int, typer.Option("--tokens", min=0, help="Write so many new one-time tokens to OUT/tokens.txt.")] = 0,
     open_door: Annotated[bool, typer.Option("--anybody", help="Let clients enrol without a token.")] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the run is over.")] = False,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="The server's certificate, with its chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with a certificate of this CA.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure-plain-http", help="Be reached from other machines without TLS: all of it can be read along.")
+    ] = False,
+    seed_routes: Annotated[bool, typer.Option("--seed-routes", help="Also answer /subscribe, /get_model, /send_model and so on.")] = False,
     log_level: LogLevel = "warning",
     debug: Debug = False,
 ) -> int:
     from ciranda.cli.http import serve
+    from ciranda.cli.http.security import Door
 
-    asked = serve.Asked(host, port, min_clients, max_clients, wait, max_examples, tokens, open_door, once)
+    door = Door(tls_cert, tls_key, client_ca, insecure)
+    asked = serve.Asked(host, port, min_clients, max_clients, wait, max_examples, tokens, open_door, once, door, seed_routes)
     return serve.server(what, sets or [], out, asked, log_level=log_level)
 
 
@@ -66,14 +82,33 @@ def _client(
     allow: Annotated[
         list[Path] | None, typer.Option("--allow", metavar="FILE", help="A file that the server's experiment may have used here.")
     ] = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True)] = False,
     most_backoff: Annotated[float, typer.Option("--most-backoff", min=0.01, hidden=True)] = 30.0,
     log_level: LogLevel = "warning",
     debug: Debug = False,
 ) -> int:
     from ciranda.cli.http import join
+    from ciranda.cli.http.security import Trust
 
     asked = join.Asked(
         url, partition, token_file, name, run, state, tied, most_backoff, allow or (), data, share_counts, task, serve, serve_host
     )
+    asked = replace(asked, trust=Trust(ca, cert, key))
     return join.client(asked, log_level=log_level)
+
+
+def _revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name that the client enrolled with.")],
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="The run of the server; by default the latest.")] = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    debug: Debug = False,
+) -> None:
+    from ciranda.cli.http import revoke
+    from ciranda.cli.http.security import Trust
+
+    revoke.revoke(name, run, Trust(ca, cert, key))

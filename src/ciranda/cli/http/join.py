@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 from ciranda.cli.errors import tell
 from ciranda.cli.http.consent import check_files
+from ciranda.cli.http.security import Trust
 from ciranda.cli.http.trainer import ExperimentTrainer, Own
 from ciranda.cli.logs import logging_to
 from ciranda.core.errors import ExperimentError
@@ -26,6 +27,7 @@ from ciranda.store.files import write_whole
 from ciranda.tasks.recipe import prepare_worker
 
 log = logging.getLogger(__name__)
+_PLAIN = Trust()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Asked:
     task: str | None = None
     serve: int | None = None
     serve_host: str = "127.0.0.1"
+    trust: Trust = _PLAIN
 
 
 def client(asked: Asked, *, log_level: str) -> int:
@@ -60,7 +63,7 @@ def client(asked: Asked, *, log_level: str) -> int:
     leave = Event()
 
     def connect() -> Link:
-        return Link(asked.url)
+        return asked.trust.link(asked.url)
 
     home = Home(folder, connect, lambda run, name: disk.states(run).read(name)) if asked.serve is not None else None
 

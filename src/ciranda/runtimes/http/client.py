@@ -44,7 +44,7 @@ from ciranda.protocol.participant import (
     step,
 )
 from ciranda.runtimes.http.disk import Disk
-from ciranda.runtimes.http.link import Backoff, Cut, Link, Rejected
+from ciranda.runtimes.http.link import Backoff, Cut, Link, Rejected, Untrusted
 from ciranda.runtimes.http.upload import deliver
 
 log = logging.getLogger(__name__)
@@ -184,6 +184,8 @@ class HttpClient:
             try:
                 return attempt()
             except Cut as error:
+                if isinstance(error, Untrusted) and not self._logical:
+                    raise  # it never worked
                 log.info("%s", error)
                 wait = backoff.next()
             except Rejected as error:

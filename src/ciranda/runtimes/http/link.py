@@ -25,6 +25,10 @@ class Cut(CirandaError):
     """The line failed: nobody listens, the network is away, or the answer is not to be understood. Try again later."""
 
 
+class Untrusted(Cut):
+    """One end does not accept the other's certificate. That may pass: certificates are renewed."""
+
+
 class Rejected(CirandaError):
     """The server answered with an error. `status` and `code` say which."""
 
@@ -104,6 +108,13 @@ class Link:
                 ):
                     fresh = True
                     continue
+                if _is_about_trust(error):
+                    raise Untrusted(
+                        "{server}: the certificates do not fit: {error}.",
+                        hint="--ca names the CA of the server's certificate, --cert and --key are the client's own.",
+                        server=self.url,
+                        error=str(error),
+                    ) from error
                 raise Cut("{server} cannot be reached: {error}.", server=self.url, error=str(error) or type(error).__name__) from error
 
     def post(self, path: str, value: Any) -> Answer:
@@ -177,6 +188,13 @@ class Backoff:
     def reset(self) -> None:
         """The line works."""
         self._tries = 0
+
+
+def _is_about_trust(error: Exception) -> bool:
+    """Whether this end refused the other's certificate, or was told (an alert, RFC 8446 section 6.2) that its own was."""
+    return isinstance(error, ssl.SSLCertVerificationError) or (
+        isinstance(error, ssl.SSLError) and any(word in (error.reason or "") for word in ("_CERTIFICATE_", "UNKNOWN_CA"))
+    )
 
 
 def _pour(response: http.client.HTTPResponse, into: bytearray) -> None:
