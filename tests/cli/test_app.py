@@ -194,7 +194,7 @@ def test_the_first_error_of_a_task_comes_with_its_line(ciranda: Run, command: st
             ["11", "classes"],
         ),
         (["run", "digits", "--set", "federation.clients=5000"], ["5000 clients"]),
-        (["run", "digits", "--on", "http"], ["not built yet", "local"]),
+        (["run", "digits", "--on", "mqtt"], ["not built yet", "local, http"]),
         (["run", "digits", "--on", "carrier-pigeon"], ["no wire", "mqtt"]),
         (["run", "digits", "--log-level", "loud"], ["--log-level", "warning"]),
         (["resume"], ["no run"]),

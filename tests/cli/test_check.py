@@ -27,18 +27,18 @@ def test_a_sound_task_passes() -> None:
 
 
 class WritesIntoTheModel(MeanTask):
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         model["w"][:] = 7
         return Trained(dict(model), {"n": 1, "loss": 0})
 
 
 class Loses(MeanTask):
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         return Trained({}, {"n": 1, "loss": 0})
 
 
 class Reshapes(MeanTask):
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         return Trained({"w": np.zeros(5, np.float32)}, {"n": 1, "loss": 0})
 
 
@@ -74,7 +74,7 @@ def test_a_broken_contract_is_named(task: MeanTask, words: str) -> None:
 
 
 class Learns(MeanTask):
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         return Trained({name: array.copy() for name, array in model.items()}, {"n": 1, "loss": 0})
 
 

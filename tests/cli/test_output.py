@@ -18,6 +18,7 @@ from ciranda.cli.output import (
     stopped_by_interrupt,
 )
 from ciranda.core.errors import CirandaError
+from ciranda.core.texts import Text
 
 RESULT: dict[str, Any] = {
     "state": "finished",
@@ -124,7 +125,7 @@ def test_seconds(seconds: float, text: str) -> None:
 
 
 def test_choose_names_the_choices() -> None:
-    assert choose("a", ("a", "b"), "kind") == "a"
+    assert choose("a", ("a", "b"), Text("kind")) == "a"
     with pytest.raises(CirandaError, match="no kind 'c'") as caught:
-        choose("c", ("a", "b"), "kind")
+        choose("c", ("a", "b"), Text("kind"))
     assert "a, b" in caught.value.hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ciranda.experiment.load import resolve
 NAMES = ("cat", "dog", "owl")
 
 
-def labelled(clients: int, scheme: str = "iid", classes: int = 3, **params: object) -> Dealt:
+def labelled(clients: int, scheme: str = "iid", classes: int = 3, **params: Any) -> Dealt:
     y = np.random.default_rng(0).integers(0, classes, 3_000)
     names = NAMES if classes == 3 else [f"kind {number}" for number in range(classes)]
     return dealt_of("toys: made", partition(scheme, y, clients, Draw(1), **params), y, names)
@@ -71,6 +72,7 @@ def test_what_the_parameters_leave_out_is_told() -> None:
 
 def test_targets_are_shown_by_tenths() -> None:
     dealt = regression(5)
+    assert dealt.targets is not None
     assert np.array_equal(dealt.labels, binned(dealt.targets))
     found = bars(dealt)
     assert found[0][0] == "0"
@@ -90,7 +92,7 @@ def test_a_picture_shows_every_client(clients: int) -> None:
     pytest.importorskip("matplotlib")
     dealt = labelled(clients, "dirichlet", alpha=1.0, min_partition_size=1) if clients <= 100 else labelled(clients)
     drawn = figure(dealt)
-    axes = drawn.axes
+    axes: list[Any] = drawn.axes
     if clients <= 40:
         ends = {round(bar.get_y() + bar.get_height() / 2): bar.get_x() + bar.get_width() for bar in axes[0].patches}
         assert [ends[client] for client in range(clients)] == dealt.partition.sizes.tolist()
@@ -106,8 +108,9 @@ def test_a_picture_shows_every_client(clients: int) -> None:
 def test_a_picture_of_targets_shows_every_clients_median(clients: int) -> None:
     pytest.importorskip("matplotlib")
     dealt = regression(clients)
+    assert dealt.targets is not None
     medians = sorted(float(np.median(dealt.targets[dealt.partition.of(rank)])) for rank in range(clients))
-    axis = figure(dealt).axes[0]
+    axis: Any = figure(dealt).axes[0]
     line = next(line for line in axis.lines if len(line.get_xdata()) == clients)
     drawn = line.get_xdata() if clients <= 40 else line.get_ydata()
     assert np.allclose(sorted(np.asarray(drawn, float)), medians)

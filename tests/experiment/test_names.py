@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciranda.core.metrics import FALLING, RISING
 from ciranda.core.strategies import STRATEGIES
-from ciranda.experiment.names import FALLING, GROUPS, METRICS, RISING, kebab, metric_problem, nearest, parameters
+from ciranda.experiment.names import GROUPS, METRICS, kebab, metric_problem, nearest, parameters
 
 ALLOWED = ("num-rounds", "fraction-train", "close", "first")
 

@@ -31,6 +31,11 @@ def experiment(**sections: Any) -> Experiment:
     return Experiment(**{"experiment": TASK, **sections})
 
 
+def federation(**keys: Any) -> FederationSection:
+    """A section with a partitioner's parameters, which the model takes as extra keys."""
+    return FederationSection(**keys)
+
+
 def test_defaults_are_filled_in() -> None:
     plain = experiment()
     assert plain.experiment.name == "digits-mlp"
@@ -79,26 +84,26 @@ def test_rules_for_the_coordinator() -> None:
 
 
 def test_parameters_have_python_names() -> None:
-    assert FederationSection(partitioner="dirichlet", alpha=0.5, min_partition_size=3).params == {"alpha": 0.5, "min_partition_size": 3}
+    assert federation(partitioner="dirichlet", alpha=0.5, min_partition_size=3).params == {"alpha": 0.5, "min_partition_size": 3}
     assert FederationSection().params == {}
     assert StrategySection.model_validate({"name": "fedprox", "proximal-mu": 0.1}).params == {"proximal_mu": 0.1}
     assert StrategySection.model_validate({"name": "fedprox", "proximal_mu": 0.1}).params == {"proximal_mu": 0.1}
 
 
 def test_sizes_say_how_many_clients_there_are() -> None:
-    section = FederationSection(partitioner="size", partition_sizes=(5, 9, 2))
+    section = federation(partitioner="size", partition_sizes=(5, 9, 2))
     assert section.clients == 3
     assert section.params == {"partition_sizes": [5, 9, 2]}
-    assert FederationSection(partitioner="inner-dirichlet", partition_sizes=[3, 4], alpha=1).clients == 2
-    assert FederationSection(partitioner="grouped-natural-id", group_size=2).clients is None
+    assert federation(partitioner="inner-dirichlet", partition_sizes=[3, 4], alpha=1).clients == 2
+    assert federation(partitioner="grouped-natural-id", group_size=2).clients is None
     assert FederationSection(partitioner="linear").clients == DEFAULT_CLIENTS
 
 
 def test_a_partitioners_parameters_come_in_one_form() -> None:
-    whole, broken = FederationSection(partitioner="dirichlet", alpha=1), FederationSection(partitioner="dirichlet", alpha=1.0)
+    whole, broken = federation(partitioner="dirichlet", alpha=1), federation(partitioner="dirichlet", alpha=1.0)
     assert whole == broken
     assert dict(whole.written())["alpha"] == 1.0
-    assert dict(FederationSection(partitioner="shard", shard_size=4).written())["shard-size"] == 4
+    assert dict(federation(partitioner="shard", shard_size=4).written())["shard-size"] == 4
 
 
 def test_nothing_changes_after_loading() -> None:
@@ -139,8 +144,11 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
                 {"partitioner": "grouped-natural-id", "group-size": 2, "mode": "strict"},
                 {"partitioner": "continuous", "strictness": 1},
                 {
-                    **{"partitioner": "distribution", "distribution-array": [[1, 2.5], [1e-9, 0]], "num-unique-labels-per-partition": 1},
-                    **{"preassigned-num-samples-per-label": 0, "rescale": False},
+                    "partitioner": "distribution",
+                    "distribution-array": [[1, 2.5], [1e-9, 0]],
+                    "num-unique-labels-per-partition": 1,
+                    "preassigned-num-samples-per-label": 0,
+                    "rescale": False,
                 },
             ]
         )

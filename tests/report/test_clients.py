@@ -130,9 +130,9 @@ def test_fairness_is_told_in_numbers() -> None:
 
 def test_sparks_share_one_scale_and_stay_in_their_box() -> None:
     text = told({"low": [0.0, 0.1, 0.0], "high": [1.0, 0.9, 1.0], "once": [0.5]})
-    text = text[text.index('id="clients"') :]
-    assert text.count(f'class="spark" viewBox="0 0 {SPARK[0]} {SPARK[1]}"') == 3
-    ends = {name: float(y) for name, y in re.findall(r'<tr[^>]*><td>(\w+)</td>.*?<circle cx="[\d.]+" cy="([\d.]+)"', text)}
+    section = str(text)[text.index('id="clients"') :]
+    assert section.count(f'class="spark" viewBox="0 0 {SPARK[0]} {SPARK[1]}"') == 3
+    ends = {name: float(y) for name, y in re.findall(r'<tr[^>]*><td>(\w+)</td>.*?<circle cx="[\d.]+" cy="([\d.]+)"', section)}
     assert ends["high"] < ends["once"] < ends["low"]
     assert all(0 <= y <= SPARK[1] for y in ends.values())
 

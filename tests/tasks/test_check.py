@@ -61,9 +61,9 @@ class Odd(NumpyTask):
             model["layer1.weight"] = np.zeros((4, 2 + self.count), np.float32)
         return model
 
-    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw) -> Trained:
+    def train(self, model: Arrays, examples: Examples, settings: ClientSettings, draw: Draw, correction: Arrays | None = None) -> Trained:
         self.count += 1
-        trained = super().train(model, examples, settings, Draw(self.count) if self.how == "random training" else draw)
+        trained = super().train(model, examples, settings, Draw(self.count) if self.how == "random training" else draw, correction)
         if self.how == "lost":
             return Trained({"layer1.bias": trained.arrays["layer1.bias"]}, trained.metrics)
         return trained

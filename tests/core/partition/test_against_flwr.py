@@ -67,7 +67,7 @@ STATISTICS: dict[str, Statistic] = {
     "heterogeneity": score,
     "first class at the first": lambda dealt: table(dealt)[0, 0],
     "last class at the last": lambda dealt: table(dealt)[-1, -1],
-    "classes at the first": lambda dealt: np.count_nonzero(table(dealt)[0]),
+    "classes at the first": lambda dealt: float(np.count_nonzero(table(dealt)[0])),
     "largest cell": lambda dealt: table(dealt).max(),
     "share of the commonest class of client 1": lambda dealt: (table(dealt)[1] / table(dealt)[1].sum()).max(),
 }

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from ciranda.core.errors import DataError
+from ciranda.core.texts import Text
 from ciranda.tasks.datasets import locate
 from ciranda.tasks.datasets.locate import Found, Layout, Wanted, cache_folder, checkout_folder, find, places
 
 ONE = Layout(("shells", "Shells/raw"), (("a.gz", "a"), ("b.gz", "b")))
 ARCHIVE = Layout(("shells", ""), (("shells.tar",),))
-SHELLS = Wanted("Shells", (ONE, ARCHIVE), "Ask the sea.")
+SHELLS = Wanted("Shells", (ONE, ARCHIVE), Text("Ask the sea."))
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_loose_files_in_a_general_place_are_not_taken_for_a_set(home: Path) -> N
 
 def test_the_system_folder_comes_last(home: Path) -> None:
     folder = put(home / "usr" / "shells", "a", "b")
-    wanted = Wanted("Shells", (ONE,), "Ask the sea.", (str(folder),))
+    wanted = Wanted("Shells", (ONE,), Text("Ask the sea."), (str(folder),))
     assert find(wanted).folder == folder
     nearer = put(home / "cache" / "ciranda" / "shells", "a", "b")
     assert find(wanted).folder == nearer
@@ -119,7 +120,7 @@ def test_the_refusal_names_each_place_what_it_lacks_and_how_to_get_it(home: Path
     monkeypatch.setenv("CIRANDA_DATA", str(home / "named"))
     put(home / "work" / "data" / "shells", "b")
     put(home / "cache" / "ciranda")
-    error = refusal(wanted=Wanted("Shells", (ONE, ARCHIVE), "Ask the sea.", ("/nowhere/shells",)))
+    error = refusal(wanted=Wanted("Shells", (ONE, ARCHIVE), Text("Ask the sea."), ("/nowhere/shells",)))
     lines = str(error).splitlines()
     assert lines[0] == "Shells was not found. Looked in:"
     assert lines[1].strip() == f"{home / 'named'} (no such folder)"
