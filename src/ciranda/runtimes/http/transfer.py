@@ -141,7 +141,12 @@ class Uploads:
         if target.exists():
             return target.stat().st_size
         partial = await self._find(run, name, target, digest)
-        return partial.offset if partial is not None else None
+        if partial is None:
+            return None
+        offset = partial.offset
+        if partial.sha.hexdigest() == digest:  # whole, but a crash or a full disk kept it from its place
+            await self._finish(run, name, partial, target)
+        return offset
 
     async def write(self, request: Request, run: str, name: str, target: Path, digest: str, offset: int, length: int) -> tuple[int, bool]:
         """Take in what comes from `offset` on; (bytes kept, whether the upload is whole and durable). Raises ApiError."""
@@ -166,8 +171,7 @@ class Uploads:
         await self._receive(request, partial, turn, declared(request, length - offset))
         if partial.offset < length:
             return partial.offset, False
-        await self._complete(partial, target)
-        self._partial.pop((run, name), None)
+        await self._finish(run, name, partial, target)
         return length, True
 
     async def _receive(self, request: Request, partial: _Partial, turn: int, count: int) -> None:
@@ -198,10 +202,18 @@ class Uploads:
             if held:
                 await asyncio.get_running_loop().run_in_executor(self._writers, _append, partial, descriptor, held)
 
+    async def _finish(self, run: str, name: str, partial: _Partial, target: Path) -> None:
+        try:
+            async with partial.lock:  # whoever asks meanwhile waits, and finds it in its place
+                if not target.exists():
+                    await self._complete(partial, target)
+        finally:
+            if self._partial.get((run, name)) is partial:
+                del self._partial[run, name]
+
     async def _complete(self, partial: _Partial, target: Path) -> None:
         if partial.sha.hexdigest() != partial.digest:
             partial.path.unlink(missing_ok=True)
-            partial.offset, partial.sha = 0, sha256()
             raise ApiError(422, "wrong-digest", "What was uploaded does not have the digest {digest}.", digest=partial.digest)
         await asyncio.to_thread(_publish, partial.path, target)
 
