@@ -85,9 +85,9 @@ def stop(name: str | None) -> None:
     """Ask the server to end a run as it stands. Its processes stay."""
     fleet = one_fleet(name)
     link = fleet.server()
-    run = load(RunFolder.existing(fleet.path).experiment).experiment.name
     if link is None:
         raise RunError("No server is up for {run}.", run=fleet.path)
+    run = load(RunFolder.existing(fleet.path).experiment).experiment.name
     try:
         view = link.post(f"/v1/runs/{run}/stop", None).json()
         last = monotonic() + PATIENCE_S
