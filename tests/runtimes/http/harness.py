@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ from ciranda.runtimes.host import Host
 from ciranda.runtimes.http.access import Access
 from ciranda.runtimes.http.client import HttpClient, Limits, Trainer
 from ciranda.runtimes.http.disk import Disk
+from ciranda.runtimes.http.limits import Rates
 from ciranda.runtimes.http.link import Answer, Link
 from ciranda.runtimes.http.roster import Member, Roster
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
@@ -140,12 +142,22 @@ def local_update(task: Task, population: Population, rank: int, model: Arrays) -
 class House:
     """The server, and whoever was let in; a `with` block ends them all."""
 
-    def __init__(self, toy: Toy, *, port: int = 0, anybody: bool = True) -> None:
-        self.toy = toy
+    def __init__(
+        self,
+        toy: Toy,
+        *,
+        port: int = 0,
+        anybody: bool = True,
+        tls: ssl.SSLContext | None = None,
+        trust: ssl.SSLContext | None = None,
+        rates: Rates | None = None,
+        seed_routes: bool = False,
+    ) -> None:
+        self.toy, self._trust = toy, trust if tls is not None else None
         self._registry = SqliteStore(toy.folder / "registry")
         self.access = Access(self._registry, toy.folder / "secrets", anybody=anybody)
-        self.service = Service(self.access)
-        self.server = Server(self.service, port=port)
+        self.service = Service(self.access, rates=rates, seed_routes=seed_routes)
+        self.server = Server(self.service, port=port, tls=tls)
         self.server.start()
         self.url = self.server.url
         self.clients: dict[int, tuple[HttpClient, Thread, ToyTrainer]] = {}
@@ -188,7 +200,7 @@ class House:
         """Start client `rank` in a thread."""
         trainer = ToyTrainer(self.toy.task, self.toy.population, rank)
         disk = Disk(self.toy.folder / "clients" / str(rank))
-        it = HttpClient(lambda: Link(self.url), disk, lambda text: trainer, name=f"client-{rank}", most_backoff=0.2)
+        it = HttpClient(lambda: Link(self.url, self._trust), disk, lambda text: trainer, name=f"client-{rank}", most_backoff=0.2)
 
         def work() -> None:
             try:
@@ -216,7 +228,7 @@ class House:
 
     def link(self, credential: str = "") -> Link:
         """A line to the server without a client behind it."""
-        link = Link(self.url)
+        link = Link(self.url, self._trust)
         link.credential = credential
         self._links.append(link)
         return link

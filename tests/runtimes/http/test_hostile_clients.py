@@ -170,11 +170,16 @@ def test_nobody_answers_for_another(house: House, change: dict[str, Any]) -> Non
     row_of(house)
 
 
-def spoken(house: House, raw: RawClient, phase: str, head: str, body: bytes = b"") -> bytes:
-    """What the server says to a request whose headers go on with `head`."""
+def spoken(
+    house: House, raw: RawClient, phase: str, head: str, body: bytes = b"", *, then: Callable[[], None] | None = None, rest: bytes = b""
+) -> bytes:
+    """What the server says to a request whose headers go on with `head`; `then` happens before the `rest` of the body is sent."""
     with socket.create_connection((house.server.host, house.server.port), timeout=20) as line:
         begin = f"PUT /v1/runs/toy/replies/{phase} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw.link.credential}\r\n"
         line.sendall(f"{begin}{head}\r\n".encode() + body)
+        if then is not None:
+            then()
+            line.sendall(rest)
         return line.recv(4096)
 
 
