@@ -81,8 +81,9 @@ def logs(name: str | None, run: str | None, *, lines: int, follow: bool) -> None
 def _journals(path: Path) -> list[Journal]:
     """All that a run's folder has: the server's first, then the clients'."""
     found = [Journal(SERVER, path / FILE, path / "http" / OUTPUT)] if (path / "http").is_dir() else []
-    folders = sorted((path / "clients").glob("*/"), key=lambda folder: (len(folder.name), folder.name))
-    return found + [Journal(folder.name, folder / FILE, folder / OUTPUT) for folder in folders if any(folder.glob("*.log*"))]
+    clients = [one for one in (path / "clients").glob("*") if (one / FILE).is_file() or (one / OUTPUT).is_file()]
+    clients.sort(key=lambda folder: (len(folder.name), folder.name))
+    return found + [Journal(folder.name, folder / FILE, folder / OUTPUT) for folder in clients]
 
 
 def _merged(journals: Sequence[Journal]) -> list[str]:
