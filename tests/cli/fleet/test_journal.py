@@ -61,9 +61,7 @@ def test_following_tells_what_is_added_until_all_have_ended(
     fleet = Fleet(run)
     fleet.add(Started("0", Process(1, "born"), "clients/0"))
     fleet.add(Started("10", Process(2, "born"), "clients/10"))
-    turns = iter(
-        [lambda: add(record(7, "one")), lambda: add('{"time": "2026-01-01T10:0'), lambda: add('0:08.000", "message": "two"}\n'), None]
-    )
+    turns: Iterator[str | None] = iter([record(7, "one"), '{"time": "2026-01-01T10:0', '0:08.000", "message": "two"}\n', None])
     going = [True]
 
     def add(text: str) -> None:
