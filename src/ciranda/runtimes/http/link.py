@@ -223,6 +223,6 @@ def _rejected(response: http.client.HTTPResponse, data: bytes) -> Rejected:
         str(told.get("reason") or told.get("error") or ""),
         str(told.get("message") or response.reason),
         str(told.get("hint") or ""),
-        float(after) if after.isdigit() else 0.0,
-        int(offset) if offset.isdigit() else -1,
+        float(after) if after.isdecimal() else 0.0,
+        int(offset) if offset.isdecimal() else -1,
     )
