@@ -86,7 +86,7 @@ def _labels(y: Array, form: Form, name: str) -> Array:
 
 def _arrays(path: Path) -> tuple[Array, Array]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             names = [next((name for name in wanted if name in held), "") for wanted in (_X, _Y)]
             if not all(names):
                 raise DataError("{path} has the arrays {names}; it must have x and y.", path=path, names=", ".join(held.files) or "-")
