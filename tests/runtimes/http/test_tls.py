@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from ciranda.core.errors import ExperimentError
 from ciranda.runtimes.http.access import Access
-from ciranda.runtimes.http.client import HttpClient
+from ciranda.runtimes.http.client import HttpClient, Told, Trainer
 from ciranda.runtimes.http.disk import Disk
 from ciranda.runtimes.http.link import Cut, Link, Untrusted
 from ciranda.runtimes.http.server import Server
@@ -111,10 +111,14 @@ def test_a_client_ends_at_once_when_the_certificates_never_fitted(tmp_path: Path
     own = Authority(tmp_path / "other", "other").issue("server")
     disk = Disk(tmp_path / "client")
     with serving(tmp_path, server_tls(own.cert, own.key)) as server:
-        client = HttpClient(lambda: Link(server.url, client_tls(ca.file)), disk, pytest.fail, name="one", token="t")
+        client = HttpClient(lambda: Link(server.url, client_tls(ca.file)), disk, _nothing, name="one", token="t")
         with pytest.raises(Untrusted):
             client.work()
     disk.close()
+
+
+def _nothing(told: Told) -> Trainer:
+    raise AssertionError("it was told something")
 
 
 def test_a_whole_run_over_mutual_tls_ends_as_one_without(tmp_path: Path, ca: Authority) -> None:
@@ -154,14 +158,15 @@ def test_files_that_do_not_fit_are_explained(tmp_path: Path, ca: Authority) -> N
     one, other = ca.issue("one"), ca.issue("two")
     junk = tmp_path / "junk.pem"
     junk.write_text("hello")
-    for attempt in (
+    attempts: list[Callable[[], ssl.SSLContext]] = [
         lambda: server_tls(one.cert, other.key),
         lambda: server_tls(tmp_path / "none.pem", one.key),
         lambda: server_tls(junk, junk),
         lambda: server_tls(one.cert, one.key, junk),
         lambda: client_tls(tmp_path / "none.pem"),
         lambda: client_tls(ca.file, one.cert, other.key),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(ExperimentError, match="cannot be used") as caught:
             attempt()
         assert "PEM" in caught.value.hint

@@ -41,3 +41,36 @@ CLIENT: dict[str, Any] = {"openapi_extra": {"security": [{"credential": []}]}}
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer these errors."""
     return {status: {"model": Problem, "description": _MEANING[status]} for status in statuses}
+
+
+def complete(described: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description with what holds for every route: the credential, and the errors that come before a route is asked."""
+    components = described.setdefault("components", {})
+    components.setdefault("securitySchemes", {})["credential"] = {"type": "http", "scheme": "bearer"}
+    schemas = components.setdefault("schemas", {})
+    schemas.setdefault("Problem", Problem.model_json_schema())
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nobody answers with
+        schemas.pop(name, None)
+    for operations in described["paths"].values():
+        for method, operation in operations.items():
+            told = operation["responses"]
+            unusual = {400, 410, 411, 415, 429} | ({408, 413} if "requestBody" in operation else set())
+            for status in sorted(unusual - set(map(_number, told))):
+                told[str(status)] = {"description": _MEANING[status], "content": _PROBLEM}
+            if _is_default(told.get("422")):
+                told["422"] = {"description": _MEANING[422], "content": _PROBLEM}
+            if method == "head":
+                for answer in told.values():
+                    answer.pop("content", None)
+    return described
+
+
+_PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _number(status: str) -> int:
+    return int(status) if status.isdigit() else 0
+
+
+def _is_default(answer: Any) -> bool:
+    return answer is not None and "HTTPValidationError" in str(answer)

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from ciranda.core.errors import CirandaError, RunError, StoreError
 from ciranda.runtimes.http.access import Denied
 from ciranda.runtimes.http.answers import ApiError
+from ciranda.runtimes.http.describe import complete
 
 log = logging.getLogger(__name__)
 REASON = "ciranda.reason"
@@ -58,14 +59,11 @@ def answer_problems(app: FastAPI) -> None:
 
 
 def _describe(app: FastAPI) -> None:
-    """Add the credential to the OpenAPI description."""
+    """Complete the OpenAPI description."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
-        described = plain()
-        schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["credential"] = {"type": "http", "scheme": "bearer"}
-        return described
+        return complete(plain())
 
     app.openapi = openapi  # type: ignore[method-assign]
 

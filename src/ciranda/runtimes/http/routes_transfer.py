@@ -15,7 +15,7 @@ from ciranda.core.params import digest_of
 from ciranda.core.update import REASONS
 from ciranda.protocol.envelope import MAX_ENVELOPE, MAX_NAME, Envelope
 from ciranda.runtimes.http.answers import ApiError
-from ciranda.runtimes.http.describe import CLIENT, errors
+from ciranda.runtimes.http.describe import CLIENT, Problem, errors
 from ciranda.runtimes.http.models import Content, Offer
 from ciranda.runtimes.http.problems import REASON
 from ciranda.runtimes.http.roster import Member
@@ -70,8 +70,8 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
         return _sent(request, it, offer.broadcast, f"{digest}-broadcast")
 
     judged: dict[int | str, dict[str, Any]] = {
-        **{status: {"model": Judgement, "description": "refused"} for status in (409, 422)},
-        **errors(401, 403, 404, 408, 410, 411, 413, 428, 503, 507),
+        **errors(401, 403, 404, 408, 410, 411, 428, 503, 507),
+        **{status: {"model": Judgement | Problem, "description": "refused, for the reason that is told"} for status in (409, 413, 422)},
     }
 
     @app.put(
