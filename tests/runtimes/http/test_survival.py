@@ -261,3 +261,35 @@ def until_rounds_go_on(out: Path, process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+
+
+@pytest.mark.slow
+def test_a_round_whose_clients_were_killed_closes_at_its_deadline_and_replays_to_the_same_bits(tmp_path: Path) -> None:
+    """Three of ten: the round says who was missing, the result that and why it cannot be repeated by its seed alone."""
+    port = free_port()
+    out = tmp_path / "served"
+    settings = ("federation.clients=10", "rounds.num-rounds=3", "rounds.fraction-train=1.0", "rounds.deadline-s=4", "client.local-epochs=20")
+    url = f"http://127.0.0.1:{port}"
+    clients = [
+        ciranda("client", url, f"--partition={number}/10", f"--state={tmp_path / str(number)}", "--most-backoff=0.3", "--tied", stdin=-1)
+        for number in range(10)
+    ]
+    process = ciranda("server", "digits", "--port", port, "--out", out, "--anybody", "--once", *(f"--set={each}" for each in settings))
+    try:
+        until_rounds_go_on(out, process)
+        for client in clients[:3]:
+            client.kill()
+        assert process.wait(120) == 0
+    finally:
+        for each in (process, *clients):
+            each.kill()
+            each.wait()
+            if each.stdin is not None:
+                each.stdin.close()
+    rows, result = rounds_of(out), read_result(out / "result.json")
+    assert [len(row["accepted"]) for row in rows][-1] == 7
+    assert rows[-1]["failed"] == dict.fromkeys("012", "no-answer")
+    assert (result.state, result.reproducible) == ("finished", False)
+    assert "not every selected client was counted in round" in str(result.reasons)
+    assert ciranda("replay", out, "--out", tmp_path / "again").wait(120) == 0
+    assert read_result(tmp_path / "again" / "result.json").model_sha256 == result.model_sha256
