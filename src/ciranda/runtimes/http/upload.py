@@ -43,7 +43,10 @@ def deliver(link: Link, run: str, name: str, phase: str, model: str, digest: str
     inline = body if len(body) <= INLINE else b""
     frame = b"".join([len(text).to_bytes(4, "little"), text, inline])
     answer: Answer = link.ask("PUT", f"/v1/runs/{run}/replies/{phase}", frame, _BINARY, timeout=120.0)
-    return "duplicate" if answer.json()["status"] == "duplicate" else "stored"
+    match answer.json():
+        case {"status": "stored" | "duplicate" as status}:
+            return status  # type: ignore[no-any-return]
+    raise Cut("The answer to a reply cannot be understood.")
 
 
 def _upload(link: Link, run: str, digest: str, body: bytes) -> None:
@@ -51,7 +54,10 @@ def _upload(link: Link, run: str, digest: str, body: bytes) -> None:
     offset = 0
     try:
         kept = link.ask("HEAD", path)
-        offset = int(kept.headers.get("upload-offset", "0"))
+        told = kept.headers.get("upload-offset", "")
+        if not told.isdecimal():
+            raise Cut("The upload stands at byte {offset}.", offset=told)
+        offset = int(told)
     except Rejected as error:
         if error.status != 404:
             raise
