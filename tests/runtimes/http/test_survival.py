@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -43,6 +44,10 @@ class Noting(HttpClient):
         return event
 
 
+def _given(trainer: ToyTrainer, experiment: str) -> ToyTrainer:
+    return trainer
+
+
 class Crowd:
     """The toy's clients, in threads of this process, against whatever listens on the port."""
 
@@ -55,14 +60,8 @@ class Crowd:
         for rank in range(CLIENTS):
             trainer = ToyTrainer(task, population, rank)
             disk = Disk(folder / str(rank))
-            url = f"http://127.0.0.1:{port}"
-            client = Noting(
-                lambda url=url: Link(url),
-                disk,
-                lambda text, it=trainer: it,
-                name=f"client-{rank}",
-                most_backoff=0.1,  # type: ignore[misc]
-            )
+            connect, prepare = partial(Link, f"http://127.0.0.1:{port}"), partial(_given, trainer)
+            client = Noting(connect, disk, prepare, name=f"client-{rank}", most_backoff=0.1)
             client.acknowledged = self.acknowledged
             self.trainers.append(trainer)
             self.threads.append(Thread(target=self._work, args=(client, disk), daemon=True))
@@ -268,7 +267,13 @@ def test_a_round_whose_clients_were_killed_closes_at_its_deadline_and_replays_to
     """Three of ten: the round says who was missing, the result that and why it cannot be repeated by its seed alone."""
     port = free_port()
     out = tmp_path / "served"
-    settings = ("federation.clients=10", "rounds.num-rounds=3", "rounds.fraction-train=1.0", "rounds.deadline-s=4", "client.local-epochs=20")
+    settings = (
+        "federation.clients=10",
+        "rounds.num-rounds=3",
+        "rounds.fraction-train=1.0",
+        "rounds.deadline-s=4",
+        "client.local-epochs=20",
+    )
     url = f"http://127.0.0.1:{port}"
     clients = [
         ciranda("client", url, f"--partition={number}/10", f"--state={tmp_path / str(number)}", "--most-backoff=0.3", "--tied", stdin=-1)
