@@ -144,7 +144,7 @@ def test_twenty_whole_numbers_are_classes_and_one_more_is_a_scale(values: Any, k
     said = held(table(a=["1"] * len(y), y=y), kind=kind)
     assert said.kind == found
     assert said.classes == (in_order(sorted(set(y))) if found == "classification" else ())
-    assert ("y" in said.numbers) == (found == "regression" or kind == "auto" and "a" not in values)
+    assert ("y" in said.numbers) == (found == "regression" or (kind == "auto" and "a" not in values))
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,14 @@ class Encoding:
         return any(column.name == name and isinstance(column, CategoryColumn) and column.other for column in self.columns)
 
     def targets(self, table: Table) -> Array:
-        """int64 labels or float32 targets, shape (rows,). Raises DataError for a class that is not known, with its line."""
+        """int64 labels or float32 targets, shape (rows,). Raises DataError for a missing one or an unknown class, with its line."""
+        if (missing := table.column(self.target).missing).any():
+            raise DataError(
+                "{where}: the target '{column}' is missing.",
+                where=table.where(int(missing.argmax())),
+                column=self.target,
+                hint="Fill it in, or leave the row out.",
+            )
         if self.kind == "regression":
             return numbers_of(table, self.target).numbers.astype(np.float32)
         place = {text: position for position, text in enumerate(self.classes)}

@@ -101,7 +101,8 @@ def numbers_of(table: Table, name: str) -> Cells:
 
 def class_names(cells: Cells, whole: bool) -> list[str]:
     """The class of each row as a text: "1" for 1, 1.0 and 01 where all owners have whole numbers only, else what stands there."""
-    return [str(int(value)) for value in cells.numbers] if whole else [str(text) for text in cells.texts]
+    pairs = zip(cells.texts, cells.numbers, strict=True)
+    return [str(int(value)) if whole and value == np.floor(value) else str(text) for text, value in pairs]
 
 
 def _profile(cells: Cells) -> dict[str, int]:
