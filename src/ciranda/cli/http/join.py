@@ -138,6 +138,7 @@ def _open_door(home: Home | None, asked: Asked, folder: Path) -> Iterator[None]:
         yield
     finally:
         listener.stop()
+        home.close()
 
 
 def _until_left_alone(stop: Callable[[], None]) -> None:

@@ -70,7 +70,13 @@ class Home:
         self._link.credential = credential
         self.run, self.name, self.owner = run, name, owner
 
+    def close(self) -> None:
+        """Hang up."""
+        if self._link is not None:
+            self._link.close()
+
     def admits(self, authorization: str) -> bool:
+        """Whether this is the header of somebody who knows the client's own token."""
         kind, _, secret = authorization.partition(" ")
         return kind.lower() == "bearer" and compare_digest(secret.encode("utf-8", "replace"), self._secret.encode())
 
@@ -81,8 +87,8 @@ class Home:
             ApiError: there is none (yet).
         """
         with self._lock:
-            if which == "personal" and (self._folder / _PERSONAL).is_file():
-                return self._read(_PERSONAL)
+            if which == "personal" and (own := self._read(_PERSONAL)):
+                return own
             arrays = self._newest()
         if which == "global":
             return arrays
@@ -115,7 +121,7 @@ class Home:
         """The run's latest model; without the server the latest that was seen here."""
         self._owner()
         assert self._link is not None
-        kept = self._read(_GLOBAL) if (self._folder / _GLOBAL).is_file() else {}
+        kept = self._read(_GLOBAL)
         etag = {"If-None-Match": f'"{model_sha256(kept)}"'} if kept else {}
         try:
             answer = self._link.ask("GET", f"/v1/runs/{self.run}/model", headers=etag, timeout=10.0)
@@ -138,7 +144,9 @@ class Home:
         return digest
 
     def _read(self, file: str) -> Arrays:
-        """A model that lies here; nothing if it is of another run."""
+        """The model that lies here; nothing if there is none, or one of another run."""
+        if not (self._folder / file).is_file():
+            return {}
         try:
             arrays, metadata = decode((self._folder / file).read_bytes())
         except (OSError, CodecError) as error:
