@@ -41,7 +41,7 @@ class Disk:
             with self._transaction():
                 for table in _TABLES:
                     self._db.execute(table)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "locked" in str(error):
                 raise StoreError(
                     "Another process works with the client in '{folder}'.",
