@@ -16,6 +16,12 @@ Ca = Annotated[Path | None, typer.Option("--ca", metavar="PEM", help="The CA of 
 Cert = Annotated[Path | None, typer.Option("--cert", metavar="PEM", help="The client's own certificate, for a server that asks for one.")]
 Key = Annotated[Path | None, typer.Option("--key", metavar="PEM", help="The key of --cert.")]
 
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="The certificate to be reached with, with its chain.")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure-plain-http", help="Be reached from other machines without TLS: all of it can be read along.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
@@ -37,14 +43,12 @@ def _server(
     tokens: Annotated[int, typer.Option("--tokens", min=0, help="Write so many new one-time tokens to OUT/tokens.txt.")] = 0,
     open_door: Annotated[bool, typer.Option("--anybody", help="Let clients enrol without a token.")] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the run is over.")] = False,
-    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="The server's certificate, with its chain.")] = None,
-    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     client_ca: Annotated[
         Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with a certificate of this CA.")
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure-plain-http", help="Be reached from other machines without TLS: all of it can be read along.")
-    ] = False,
+    insecure: Insecure = False,
     seed_routes: Annotated[bool, typer.Option("--seed-routes", help="Also answer /subscribe, /get_model, /send_model and so on.")] = False,
     log_level: LogLevel = "warning",
     debug: Debug = False,
@@ -75,6 +79,9 @@ def _client(
         int | None, typer.Option("--serve", metavar="PORT", min=0, max=65535, help="Answer /predict and /train here; 0 takes a free port.")
     ] = None,
     serve_host: Annotated[str, typer.Option("--serve-host", metavar="HOST", help="The address to answer on.")] = "127.0.0.1",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    insecure: Insecure = False,
     token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="The one-time token to enrol with.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The name to enrol with.")] = None,
     run: Annotated[str, typer.Option("--run", help="The run to take part in; by default the first that goes on.")] = "",
@@ -91,12 +98,12 @@ def _client(
     debug: Debug = False,
 ) -> int:
     from ciranda.cli.http import join
-    from ciranda.cli.http.security import Trust
+    from ciranda.cli.http.security import Door, Trust
 
     asked = join.Asked(
         url, partition, token_file, name, run, state, tied, most_backoff, allow or (), data, share_counts, task, serve, serve_host
     )
-    asked = replace(asked, trust=Trust(ca, cert, key))
+    asked = replace(asked, trust=Trust(ca, cert, key), door=Door(tls_cert, tls_key, insecure=insecure))
     return join.client(asked, log_level=log_level)
 
 

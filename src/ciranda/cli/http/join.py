@@ -14,7 +14,7 @@ from threading import Event, Thread
 
 from ciranda.cli.errors import tell
 from ciranda.cli.http.consent import check_files
-from ciranda.cli.http.security import Trust
+from ciranda.cli.http.security import Door, Trust
 from ciranda.cli.http.trainer import ExperimentTrainer, Own
 from ciranda.cli.logs import logging_to
 from ciranda.core.errors import ExperimentError
@@ -27,7 +27,7 @@ from ciranda.store.files import write_whole
 from ciranda.tasks.recipe import prepare_worker
 
 log = logging.getLogger(__name__)
-_PLAIN = Trust()
+_PLAIN, _LOOPBACK = Trust(), Door()
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Asked:
     serve: int | None = None
     serve_host: str = "127.0.0.1"
     trust: Trust = _PLAIN
+    door: Door = _LOOPBACK
 
 
 def client(asked: Asked, *, log_level: str) -> int:
@@ -130,7 +131,8 @@ def _open_door(home: Home | None, asked: Asked, folder: Path) -> Iterator[None]:
     from ciranda.runtimes.http.door import create_door  # with FastAPI, which a client needs for nothing else
     from ciranda.runtimes.http.listener import Listener
 
-    listener = Listener(create_door(home), asked.serve_host, asked.serve)
+    door = asked.door
+    listener = Listener(create_door(home), asked.serve_host, asked.serve, door.tls(), insecure=door.insecure)
     listener.start()
     write_whole(folder / "address", [f"{listener.url}\n".encode()])
     tell(f"{_('Listening on')}: {listener.url}")
