@@ -101,7 +101,7 @@ def test_old_versions_of_tls_are_not_spoken(tmp_path: Path, ca: Authority) -> No
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.load_verify_locations(ca.file)
         old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
         with socket.create_connection((server.host, server.port)) as line, pytest.raises(ssl.SSLError):
             old.wrap_socket(line, server_hostname="127.0.0.1")
