@@ -107,6 +107,13 @@ def run_routes(app: FastAPI, service: Service) -> None:
         service.caller(request)
         return StreamingResponse(_stream(service, service.run(run), after), media_type="text/event-stream")
 
+    _control_routes(app, service)
+    _access_routes(app, service)
+
+
+def _control_routes(app: FastAPI, service: Service) -> None:
+    """What changes the course of a run."""
+
     @app.post("/v1/runs/{run}/pause", status_code=202, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def pause(request: Request, run: str) -> RunView:
         """Stop after the round in progress, until `resume`."""
@@ -133,6 +140,10 @@ def run_routes(app: FastAPI, service: Service) -> None:
         if not service.run(run).over.is_set():
             raise ApiError(409, "goes-on", "The run '{run}' goes on; stop it first.", run=run)
         del service.runs[run]
+
+
+def _access_routes(app: FastAPI, service: Service) -> None:
+    """Tokens and clients."""
 
     @app.post("/v1/tokens", status_code=201, responses=errors(401, 403, 410, 422), **CLIENT)
     async def tokens(request: Request, body: HowMany) -> Tokens:

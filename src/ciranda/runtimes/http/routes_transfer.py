@@ -41,7 +41,6 @@ class Judgement(BaseModel):
 
 def transfer_routes(app: FastAPI, service: Service) -> None:
     """The routes under /v1 that move bodies of any size."""
-    uploads = Uploads()
     downloaded: dict[int | str, dict[str, Any]] = {
         200: _BINARY,
         206: _BINARY,
@@ -69,6 +68,11 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
             raise ApiError(404, "no-broadcast", "The strategy sends nothing beside the model.")
         return _sent(request, it, offer.broadcast, f"{digest}-broadcast")
 
+    _reply_route(app, service)
+    _upload_routes(app, service)
+
+
+def _reply_route(app: FastAPI, service: Service) -> None:
     judged: dict[int | str, dict[str, Any]] = {
         **errors(401, 403, 404, 408, 410, 411, 428, 503, 507),
         **{status: {"model": Judgement | Problem, "description": "refused, for the reason that is told"} for status in (409, 413, 422)},
@@ -91,6 +95,11 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
         if verdict.status != "failed":
             service.mail.answered(client, run, phase)
         return _answer(verdict)
+
+
+def _upload_routes(app: FastAPI, service: Service) -> None:
+    """Large replies, in pieces."""
+    uploads = Uploads()
 
     @app.head("/v1/runs/{run}/uploads/{digest}", responses=errors(401, 403, 404, 410, 422, 503), **CLIENT)
     async def kept(request: Request, run: str, digest: Digest) -> Response:
