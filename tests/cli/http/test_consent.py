@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ciranda.cli.http.consent import allow_options, check_files, files_of
-from ciranda.cli.http.trainer import ExperimentTrainer
+from ciranda.cli.http.trainer import ExperimentTrainer, Own
 from ciranda.core.errors import ExperimentError
 from ciranda.experiment.load import loads
+from ciranda.runtimes.http.client import Told
 
 PLANTED = "raise SystemExit('it ran')\n"
 NAMING = {
@@ -87,4 +88,4 @@ def test_every_key_that_may_name_a_file_is_looked_at(tmp_path: Path) -> None:
     sections = {"experiment": {"task": "a.py"}, "strategy": {"name": "b.py:B"}, "stage": {"name": "c.py"}, "data": {"csv": "d"}}
     assert files_of(sections) == {"experiment.task": "a.py", "strategy.name": "b.py", "stage.name": "c.py", "data.csv": "d"}
     with pytest.raises((ExperimentError, SystemExit)):
-        ExperimentTrainer(NAMING["strategy.name"].format(file=tmp_path / "absent.py"), partition=(0, 2))
+        ExperimentTrainer(Told(NAMING["strategy.name"].format(file=tmp_path / "absent.py"), {}), Own((0, 2)))
