@@ -62,7 +62,7 @@ ROLES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: str(role["study.role"]))
 @pytest.mark.parametrize("partitioner", ["iid", "linear"])
 def test_nobody_is_judged_by_what_was_trained_on(role: dict[str, Any], partitioner: str) -> None:
-    population = dealt(**role, **{"federation.partitioner": partitioner})
+    population = dealt(**{**role, "federation.partitioner": partitioner})
     learned = trained(population)
     assert learned
     assert not learned & judged(population)
@@ -112,7 +112,11 @@ def test_every_client_validates_in_one_fold_and_trains_in_the_others() -> None:
 
 @given(st.integers(1, 12), st.sampled_from([0.0, 0.1, 0.3]), st.sampled_from([0.1, 0.4]))
 def test_any_number_of_clients_and_shares_lose_no_example(clients: int, validation: float, test: float) -> None:
-    settings = {"federation.clients": clients, "federation.validation-fraction": validation, "federation.test-fraction": test}
+    settings: dict[str, Any] = {
+        "federation.clients": clients,
+        "federation.validation-fraction": validation,
+        "federation.test-fraction": test,
+    }
     population = dealt(**settings)
     parts = [ids(part) for rank in range(clients) for part in (population.train(rank), population.validation(rank), population.test(rank))]
     assert sum(map(len, parts)) == len(set().union(*parts)) == ROWS
@@ -120,7 +124,8 @@ def test_any_number_of_clients_and_shares_lose_no_example(clients: int, validati
 
 
 def test_natural_owners_keep_their_rows() -> None:
-    population = dealt(**{"federation.clients": 6, "federation.partitioner": "natural-id"})
+    natural: dict[str, Any] = {"federation.clients": 6, "federation.partitioner": "natural-id"}
+    population = dealt(**natural)
     for rank in range(6):
         own = ids(population.train(rank)) | ids(population.validation(rank)) | ids(population.test(rank))
         assert {number % 6 for number in own} == {rank}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,12 @@ def test_a_card_shows_the_main_metrics_and_the_classes() -> None:
     assert "| 0 | 1.0000 | 0.5000 | 0.6667 | 4 |" in card
     assert "accuracy.min" not in card
     assert "no: x; y" in card
+
+
+def test_what_was_no_finite_number_is_a_dash_on_the_card() -> None:
+    classes = {"precision.0": None, "recall.0": 0.5, "f1.0": None, "support.0": 4.0}
+    metrics: dict[str, Any] = {"train": {"loss": None}, "server": {"loss": 0.25}, "server-classes": classes}
+    card = model_card(Result("finished", "rounds", 2, metrics, "ab", True, [], 1, 2, 0.5, None, {}, "runs/x"), resolve("digits"))
+    assert "| train | loss | – |" in card
+    assert "| server | loss | 0.2500 |" in card
+    assert "| 0 | – | 0.5000 | – | 4 |" in card

@@ -164,7 +164,7 @@ def test_a_finding_is_a_line_and_plain_data() -> None:
 
 # --- the whole
 
-SPOILT = {"loss": [2.3, 2.3, 9.0, 50.0, 99.0], "accuracy": [0.1] * 5, "train": [2.3, 3.0, 9.0, 50.0, 99.0]}
+SPOILT: dict[str, Any] = {"loss": [2.3, 2.3, 9.0, 50.0, 99.0], "accuracy": [0.1] * 5, "train": [2.3, 3.0, 9.0, 50.0, 99.0]}
 
 
 @pytest.mark.parametrize(

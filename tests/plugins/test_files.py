@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciranda.core.errors import ExperimentError, TaskError
 from ciranda.plugins.files import is_file, load_module, split
@@ -58,3 +60,43 @@ def test_a_file_that_failed_is_tried_again(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(TaskError, match=r"later\.py, line 1: RuntimeError: no message"):
             load_module(path, TaskError)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x = 1\nimport sys\nsys.exit(3)\n", r"odd\.py, line 3: the file ends the process"),
+        (b"x = 1\nexit()\n", r"odd\.py, line 2: the file ends the process"),
+        (b"raise SystemExit\n", r"odd\.py, line 1: the file ends the process"),
+        (b"x = 1\0\n", r"odd\.py, line 1: .*null bytes"),
+        (b"\xff\xfe x\n", r"odd\.py, line 1: .*utf-8"),
+        (b"x = 1\ndef f(:\n    pass\n", r"odd\.py, line 2: .*def f\(:"),
+        (b"x = 1\n\tif\n", r"odd\.py, line 2"),
+        (b"def f():\n    return 1 / 0\n\nf()\n", r"odd\.py, line 2: ZeroDivisionError: division by zero"),
+        (b"import no_such_module_here\n", r"odd\.py, line 1: ModuleNotFoundError: No module named 'no_such_module_here'"),
+        (b"raise ValueError('first\\nsecond')\n", r"ValueError: first$"),
+    ],
+)
+def test_a_file_that_cannot_be_executed_is_named_with_the_line(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "odd.py").write_bytes(content)
+    before = list(sys.path)
+    with pytest.raises(TaskError, match=words):
+        load_module(tmp_path / "odd.py", TaskError)
+    assert sys.path == before
+
+
+def test_a_changed_file_is_another_module_and_the_same_bytes_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "changing.py"
+    path.write_text("VALUE = 1\n")
+    first = load_module(path, TaskError)
+    path.write_text("VALUE = 2\n")
+    assert load_module(path, TaskError).VALUE == 2
+    assert load_module(path, TaskError) is not first
+
+
+@given(st.text("abc/\\:.py", max_size=15))
+def test_a_name_of_a_file_is_its_file_and_its_class_again(name: str) -> None:
+    file, wanted = split(name)
+    assert name in (f"{file}:{wanted}", file)
+    if is_file(name):
+        assert file.endswith(".py")

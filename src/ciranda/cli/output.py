@@ -107,7 +107,7 @@ def seconds_text(seconds: float) -> str:
 def bytes_text(count: float) -> str:
     """`512 B`, `1.5 MB`: decimal units."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < (999.5 if unit == "B" else 999.95):  # what rounds to a thousand is one of the next unit
             return f"{count:.0f} B" if unit == "B" else f"{number(count, '.1f')} {unit}"
         count /= 1000
     return f"{number(count, '.1f')} TB"

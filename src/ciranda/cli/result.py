@@ -152,10 +152,15 @@ def model_card(result: Result, experiment: Experiment) -> str:
         "|---|---|--:|",
     ]
     shown = {group: values for group, values in result.metrics.items() if group in ("train", "server", "clients")}
-    lines += [f"| {group} | {name} | {value:.4f} |" for group, values in shown.items() for name, value in values.items()]
+    lines += [f"| {group} | {name} | {_cell(value)} |" for group, values in shown.items() for name, value in values.items()]
     lines += _class_table(result.metrics)
     lines += ["", _("Use it with `ciranda predict RUN INPUT`; the whole recipe is in `experiment.toml` beside this file."), ""]
     return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    """Four decimals; a dash for what was no finite number."""
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _class_table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -166,7 +171,7 @@ def _class_table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
         return []
     columns = ("precision", "recall", "f1")
     rows = [
-        " | ".join([f"| {label}", *(f"{values[f'{name}.{label}']:.4f}" for name in columns), f"{values[f'support.{label}']:.0f} |"])
+        " | ".join([f"| {label}", *(_cell(values[f"{name}.{label}"]) for name in columns), f"{values[f'support.{label}']:.0f} |"])
         for label in labels
     ]
     return ["", "| class | precision | recall | f1 | support |", "|---|--:|--:|--:|--:|", *rows]

@@ -50,13 +50,16 @@ def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
     except SyntaxError as error:
         raise fault(
             "{filename}, line {lineno}: {msg}: {text}",
-            filename=error.filename,
-            lineno=error.lineno,
+            filename=error.filename or path,
+            lineno=error.lineno or 1,
             msg=error.msg,
             text=(error.text or "").strip(),
         ) from error
     except CirandaError:
         raise
+    except SystemExit as error:
+        hint = 'Put what ends the process below `if __name__ == "__main__":`.'
+        raise fault("{place}: the file ends the process when it is loaded.", hint=hint, place=blame(error) or str(path)) from error
     except Exception as error:
         place = blame(error) or str(path)
         raise fault("{place}: {kind}: {error}", place=place, kind=type(error).__name__, error=first_line(error)) from error

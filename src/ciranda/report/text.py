@@ -17,7 +17,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value == int(value) and abs(value) < 1e15:
         return localised(int(value), ",d")
     size = abs(value)
-    if size >= 1e6 or size < 10.0 ** -(digits + 1):
+    if size >= 1e6 or size < 10.0**-digits:
         return localised(value, f".{digits - 1}g")
     return localised(value, f",.{max(0, digits - max(0, math.floor(math.log10(size))))}f")
 
@@ -52,7 +52,7 @@ def seconds(value: float) -> str:
 def size(count: float) -> str:
     """`512 B`, `1.5 MB`: decimal units."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < (999.5 if unit == "B" else 999.95):  # what rounds to a thousand is one of the next unit
             return f"{localised(count, '.0f' if unit == 'B' else '.1f')} {unit}"
         count /= 1000
     return f"{localised(count, '.1f')} TB"

@@ -176,7 +176,7 @@ def test_what_is_no_encoding_is_refused(value: dict[str, Any]) -> None:
 
 # --- the same table, however it is written
 
-TEXT = st.text(st.characters(exclude_categories=("C",), max_codepoint=0x17F), max_size=8)
+TEXT = st.text(st.characters(exclude_categories=["C"], max_codepoint=0x17F), max_size=8)
 NUMBERS = st.decimals(-99_999, 99_999, places=3, allow_nan=False)
 
 
