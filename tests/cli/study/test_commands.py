@@ -126,6 +126,14 @@ def test_a_sweep_prints_its_table_and_what_to_run(here: Path, capsys: pytest.Cap
     assert "it goes on as it is, without --set, --grid and --out" in capsys.readouterr().err
 
 
+def test_a_sweep_goes_on_with_the_same_candidates(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = ["--grid", "strategy.name=fedavg,fedprox", "--grid", "client.learning-rate=0.1,0.01"]
+    assert main(["sweep", "digits", *SMALL, *grid, "--out", "out", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["sweep", "out", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
 def test_a_study_that_fails_says_how_it_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "digits", *SMALL, "--grid", "client.learning-rate=1e9,1e8", "--out", "out"]) == 1
     err = capsys.readouterr().err

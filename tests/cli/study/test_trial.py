@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def test_a_study_asks_one_question(tmp_path: Path) -> None:
     ask(tmp_path, "q.json", {"folds": 2, "grid": {"a": [1, 2.5]}})
     with pytest.raises(StoreError, match="it differs in folds, halving"):
         ask(tmp_path, "q.json", {"folds": 3, "grid": {"a": [1, 2.5]}, "halving": 2})
+
+
+def test_the_order_of_a_grid_is_part_of_the_question(tmp_path: Path) -> None:
+    ask(tmp_path, "q.json", {"grid": {"strategy.name": ["a"], "client.momentum": [1, 2]}})
+    assert list(json.loads((tmp_path / "q.json").read_text())["grid"]) == ["strategy.name", "client.momentum"]
+    with pytest.raises(StoreError, match="it differs in grid"):
+        ask(tmp_path, "q.json", {"grid": {"client.momentum": [1, 2], "strategy.name": ["a"]}})
+
+
+def test_the_run_of_another_experiment_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    do(small(), tmp_path / "run")
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(StoreError, match="holds the run of another experiment"):
+        do(small("client.momentum=0.75"), tmp_path / "run")
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
 
 
 def test_changes_are_checked_and_none_means_default() -> None:

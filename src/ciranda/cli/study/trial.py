@@ -13,7 +13,7 @@ from ciranda.cli.study.jobs import Tell
 from ciranda.core.errors import RunError, StoreError
 from ciranda.core.task import FederatedData, Task
 from ciranda.experiment.explain import Origin
-from ciranda.experiment.load import check
+from ciranda.experiment.load import check, dump
 from ciranda.experiment.schema import Experiment
 from ciranda.store.files import make_folder, write_whole
 
@@ -47,9 +47,11 @@ def ensure(experiment: Experiment, folder: Path, *, workers: int, tell: Tell, ta
     """The result of this run in this folder, after round `until` if that is given: what is there is kept, what is missing is done.
 
     Raises:
-        CirandaError: what ended the run. KeyboardInterrupt: it was asked to stop.
+        CirandaError: what ended the run. StoreError: the folder holds the run of another experiment. KeyboardInterrupt: it was asked to stop.
     """
     run = RunFolder(folder)
+    if run.experiment.is_file() and run.experiment.read_text(encoding="utf-8") != dump(experiment):
+        raise StoreError("{folder} holds the run of another experiment.", folder=folder, hint="Choose another --out.")
     wanted = min(until or experiment.rounds.num_rounds, experiment.rounds.num_rounds)
     if not run.experiment.is_file():
         result = compose.run(experiment, folder, workers=workers, on_event=tell, task=task, until=until)
@@ -76,10 +78,9 @@ def ask(folder: Path, name: str, question: dict[str, Any]) -> None:
         StoreError: the folder holds the answer to another question.
     """
     file = folder / name
-    text = json.dumps(question, indent=1, sort_keys=True) + "\n"
     if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        changed = sorted(key for key in {*before, *question} if before.get(key) != json.loads(text).get(key))
+        before = json.loads(file.read_text(encoding="utf-8"))  # compared as text: the order of a grid's keys numbers its candidates
+        changed = sorted(key for key in {*before, *question} if json.dumps(before.get(key)) != json.dumps(question.get(key)))
         if changed:
             raise StoreError(
                 "{folder} holds another study: it differs in {changed}.",
@@ -89,7 +90,7 @@ def ask(folder: Path, name: str, question: dict[str, Any]) -> None:
             )
         return
     make_folder(folder)
-    write_whole(file, [text.encode()])
+    write_whole(file, [(json.dumps(question, indent=1) + "\n").encode()])
 
 
 def changed(experiment: Experiment, changes: dict[str, dict[str, Any]], origin: Origin | None = None) -> Experiment:
