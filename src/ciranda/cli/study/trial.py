@@ -47,7 +47,7 @@ def ensure(experiment: Experiment, folder: Path, *, workers: int, tell: Tell, ta
     """The result of this run in this folder, after round `until` if that is given: what is there is kept, what is missing is done.
 
     Raises:
-        CirandaError: what ended the run. StoreError: the folder holds the run of another experiment. KeyboardInterrupt: it was asked to stop.
+        CirandaError: what ended the run. StoreError: the folder holds another experiment's run. KeyboardInterrupt: it was asked to stop.
     """
     run = RunFolder(folder)
     if run.experiment.is_file() and run.experiment.read_text(encoding="utf-8") != dump(experiment):
