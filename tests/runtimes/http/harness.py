@@ -78,6 +78,9 @@ class Toy(Blueprint):
     def open_store(self) -> Store:
         return self._wrap(SqliteStore(self.folder / "store"))
 
+    def indices(self, partition: int) -> Sequence[int]:
+        return list(map(int, self.population.split(partition)[0]))
+
     def seed(self, member: Member) -> int:
         return 1
 

@@ -272,6 +272,23 @@ def test_a_head_without_end_is_hung_up_on_for_its_size(house: House) -> None:
     assert not said(house, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + "a" * 200_000)
 
 
+def test_a_head_without_end_after_a_refused_body_is_no_way_around(house: House) -> None:
+    with socket.create_connection((house.server.host, house.server.port), timeout=20) as line:
+        line.sendall(b"PUT /v1/runs/toy/replies/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        assert b" 401 " in line.recv(65536)
+        with suppress(ConnectionError):
+            line.sendall(b"12345GET /healthz HTTP/1.1\r\nX-Long: ")
+            for _ in range(100):
+                line.sendall(b"a" * 10_000)
+        assert not _rest(line)
+
+
+def test_a_refused_body_may_still_be_sent_and_the_line_goes_on(house: House) -> None:
+    link = house.link("guess")
+    assert refused(lambda: link.ask("PUT", "/v1/runs/toy/replies/x", bytes(5_000_000))) == (401, "unknown-credential")
+    assert link.ask("GET", "/healthz").status == 200
+
+
 def test_a_head_that_never_ends_after_a_whole_request_is_hung_up_on_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_HEAD_S", 0.2)
     with socket.create_connection((house.server.host, house.server.port), timeout=20) as line:

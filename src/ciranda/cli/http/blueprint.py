@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -82,6 +82,9 @@ class ExperimentBlueprint(Blueprint):
 
     def open_store(self) -> Store:
         return self._folder.open_store()
+
+    def indices(self, partition: int) -> Sequence[int]:
+        return list(map(int, self._assembly.population.split(partition)[0]))
 
     def seed(self, member: Member) -> int:
         """The run's own for a simulated client, which deals itself its partition; for others one that tells nothing about it."""

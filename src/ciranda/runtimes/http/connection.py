@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uvicorn.protocols.http.h11_impl import H11Protocol as Base
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
 else:  # whichever of its two implementations is there; both have what is used here
     from uvicorn.protocols.http.auto import AutoHTTPProtocol as Base
 
 _HEAD_S = 20.0
 _MOST_HEAD = 64 * 1024
-_MOST_UNREAD = 2 * 1024 * 1024  # of a body that was refused before it ended
+_MOST_UNREAD = 16 * 1024 * 1024  # of a body that was refused before it ended; it is dropped as it comes
 
 
 class Connection(Base):
@@ -20,6 +20,7 @@ class Connection(Base):
 
     _patience: asyncio.TimerHandle | None = None
     _idle_bytes = 0
+    _ended = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -27,7 +28,7 @@ class Connection(Base):
 
     def data_received(self, data: bytes) -> None:
         before: Any = self.cycle
-        unread = before is not None and before.more_body
+        unread = before is not None and before.more_body and not self._ended
         super().data_received(data)
         if self.cycle is not before:
             self._idle_bytes = 0
@@ -38,6 +39,14 @@ class Connection(Base):
                 self.transport.abort()
             elif self._patience is None:
                 self._patience = self.loop.call_later(_HEAD_S, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        self._ended = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._ended = True  # which the base does not note once it has answered; without httptools, h11 itself limits heads
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()

@@ -52,13 +52,13 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
     async def model(request: Request, run: str, digest: Digest) -> Response:
         """A published model: the last two are there."""
         it, offer = _offer(service, request, run, digest)
-        return _sent(request, it, offer.model, digest)
+        return sent(request, it, offer.model, digest)
 
     @app.get("/v1/runs/{run}/model", response_class=Response, responses=downloaded, **CLIENT)
     async def latest(request: Request, run: str) -> Response:
         """The latest committed model."""
         it, offer = _offer(service, request, run, service.run(run).models.latest)
-        return _sent(request, it, offer.model, offer.published.digest)
+        return sent(request, it, offer.model, offer.published.digest)
 
     @app.get("/v1/runs/{run}/models/{digest}/broadcast", response_class=Response, responses=downloaded, **CLIENT)
     async def broadcast(request: Request, run: str, digest: Digest) -> Response:
@@ -66,35 +66,35 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
         it, offer = _offer(service, request, run, digest)
         if offer.broadcast is None:
             raise ApiError(404, "no-broadcast", "The strategy sends nothing beside the model.")
-        return _sent(request, it, offer.broadcast, f"{digest}-broadcast")
+        return sent(request, it, offer.broadcast, f"{digest}-broadcast")
 
     _reply_route(app, service)
     _upload_routes(app, service)
 
 
 def _reply_route(app: FastAPI, service: Service) -> None:
-    judged: dict[int | str, dict[str, Any]] = {
+    judgements: dict[int | str, dict[str, Any]] = {
         **errors(401, 403, 404, 408, 410, 411, 428, 503, 507),
         **{status: {"model": Judgement | Problem, "description": "refused, for the reason that is told"} for status in (409, 413, 422)},
     }
 
     @app.put(
-        "/v1/runs/{run}/replies/{phase}", response_model=Judgement, responses=judged, openapi_extra={**_BODY, **CLIENT["openapi_extra"]}
+        "/v1/runs/{run}/replies/{phase}", response_model=Judgement, responses=judgements, openapi_extra={**_BODY, **CLIENT["openapi_extra"]}
     )
     async def reply(request: Request, run: str, phase: PhaseId) -> Response:
         """A reply: 4 bytes with the envelope's length, the envelope, the body unless it was uploaded before."""
         client = service.client(request)
         it = service.run(run)
-        member = _member(it, client)
-        envelope, body = _open(await whole(request, 4 + MAX_ENVELOPE + min(INLINE, _limit(it))), run, member.name, phase)
+        member = member_of(it, client)
+        envelope, body = _open(await whole(request, 4 + MAX_ENVELOPE + min(INLINE, limit_of(it))), run, member.name, phase)
         if body is None and not it.replies.upload(member.name, envelope.body).exists():
             raise ApiError(428, "not-uploaded", "The body {digest} was not uploaded before.", digest=envelope.body[:12])
-        verdict = await _judged(it, member, envelope, body)
+        verdict = await judged(it, member, envelope, body)
         service.count(f"replies_{verdict.status}")
         request.scope[REASON] = verdict.reason
         if verdict.status != "failed":
             service.mail.answered(client, run, phase)
-        return _answer(verdict)
+        return answer_to(verdict)
 
 
 def _upload_routes(app: FastAPI, service: Service) -> None:
@@ -105,11 +105,11 @@ def _upload_routes(app: FastAPI, service: Service) -> None:
     async def kept(request: Request, run: str, digest: Digest) -> Response:
         """How much of an upload the server has."""
         it = service.run(run)
-        member = _member(it, service.client(request))
+        member = member_of(it, service.client(request))
         offset = await uploads.offset(run, member.name, it.replies.upload(member.name, digest), digest)
         if offset is None:
             raise ApiError(404, "no-upload", "Nothing of this upload is here.")
-        return Response(headers={"Upload-Offset": str(offset), "Upload-Limit": str(_limit(it))})
+        return Response(headers={"Upload-Offset": str(offset), "Upload-Limit": str(limit_of(it))})
 
     @app.put(
         "/v1/runs/{run}/uploads/{digest}",
@@ -126,10 +126,10 @@ def _upload_routes(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """A piece of a large reply's body, from `offset` on."""
         it = service.run(run)
-        member = _member(it, service.client(request))
-        if length > _limit(it):
+        member = member_of(it, service.client(request))
+        if length > limit_of(it):
             raise ApiError(
-                413, "oversized", "A reply of {length} bytes is of no use; at most {limit} are.", length=length, limit=_limit(it)
+                413, "oversized", "A reply of {length} bytes is of no use; at most {limit} are.", length=length, limit=limit_of(it)
             )
         if offset >= length:
             raise ApiError(422, "wrong-offset", "The upload ends before byte {offset}.", offset=offset)
@@ -149,20 +149,20 @@ def _offer(service: Service, request: Request, run: str, digest: str) -> tuple[H
     return it, offer
 
 
-def _sent(request: Request, run: HttpRun, content: Content, etag: str) -> Response:
+def sent(request: Request, run: HttpRun, content: Content, etag: str) -> Response:
     answer, count = send(request, content, etag)
     run.wire.sent(count)
     return answer
 
 
-def _member(run: HttpRun, client: str) -> Member:
+def member_of(run: HttpRun, client: str) -> Member:
     member = run.member(client)
     if member is None:
         raise ApiError(403, "not-a-member", "The client '{client}' takes no part in the run '{run}'.", client=client, run=run.name)
     return member
 
 
-def _limit(run: HttpRun) -> int:
+def limit_of(run: HttpRun) -> int:
     """The longest body of a reply. Raises ApiError before there is a model."""
     offer = run.models.get(run.models.latest)
     if offer is None:
@@ -196,7 +196,7 @@ def _open(frame: bytes, run: str, name: str, phase: str) -> tuple[Envelope, byte
     return envelope, body
 
 
-async def _judged(run: HttpRun, member: Member, envelope: Envelope, body: bytes | None) -> Verdict:
+async def judged(run: HttpRun, member: Member, envelope: Envelope, body: bytes | None) -> Verdict:
     """What the coordinator says of the reply, once that is stored."""
     if run.over.is_set():
         return Verdict("refused", "late")
@@ -210,7 +210,7 @@ async def _judged(run: HttpRun, member: Member, envelope: Envelope, body: bytes 
     return await verdict
 
 
-def _answer(verdict: Verdict) -> Response:
+def answer_to(verdict: Verdict) -> Response:
     if verdict.status == "failed":
         raise ApiError(507, "not-stored", "The reply could not be stored: {reason}", hint="Send it again later.", reason=verdict.reason)
     if verdict.status != "refused":

@@ -69,6 +69,10 @@ class Blueprint(Protocol):
         """Raises CirandaError when data with this schema cannot be learned from together with the run's."""
         return
 
+    def indices(self, partition: int) -> Sequence[int]:
+        """Which examples of the run's own data are the partition's to train on; none where there are no partitions to hand out."""
+        return ()
+
     def open_store(self) -> Store:
         """The run's store."""
 

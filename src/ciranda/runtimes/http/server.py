@@ -20,6 +20,7 @@ from ciranda.runtimes.http.routes_predict import predict_routes
 from ciranda.runtimes.http.routes_runs import run_routes
 from ciranda.runtimes.http.routes_transfer import transfer_routes
 from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
+from ciranda.runtimes.http.seed_routes import seed_routes
 from ciranda.runtimes.http.service import Service
 
 
@@ -38,6 +39,8 @@ def create_app(service: Service) -> FastAPI:
     for routes in (client_routes, transfer_routes, run_routes, health_routes):
         routes(app, service)  # and no router in between, which every request would pay for
     predict_routes(app, service, desk)
+    if service.seed_routes:
+        seed_routes(app, service)
     answer_problems(app)
     app.add_middleware(Guard, service=service)
     return app
