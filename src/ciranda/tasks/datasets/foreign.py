@@ -149,6 +149,8 @@ def _pairs(dataset: Any, most_bytes: int) -> tuple[Array, Array]:
                 first=f"{inputs.shape[1:]}, {targets[0].shape}",
                 hint="Resize or pad the examples, so that all have one shape.",
             )
+        if not np.can_cast(x.dtype, inputs.dtype):  # a data set that begins with whole numbers or short texts is not cut to these
+            inputs = inputs.astype(np.promote_types(x.dtype, inputs.dtype))
         inputs[index] = x
         targets.append(y)
     return inputs, np.stack(targets)
