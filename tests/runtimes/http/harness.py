@@ -5,12 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Self
 
 import numpy as np
 
-from ciranda.core.errors import CirandaError
+from ciranda.core.errors import CirandaError, DataError
 from ciranda.core.message import encode_update
 from ciranda.core.metrics import Sums
 from ciranda.core.params import digest_of
@@ -31,7 +31,7 @@ from ciranda.runtimes.http.disk import Disk
 from ciranda.runtimes.http.limits import Rates
 from ciranda.runtimes.http.link import Answer, Link
 from ciranda.runtimes.http.roster import Member, Roster
-from ciranda.runtimes.http.run import Blueprint, HttpRun, Tell
+from ciranda.runtimes.http.run import Blueprint, HttpRun, Part, Tell
 from ciranda.runtimes.http.server import Server
 from ciranda.runtimes.http.service import Service
 from ciranda.runtimes.http.wire import HttpWire
@@ -294,3 +294,19 @@ class RawClient:
     def answer(self, instruction: Mapping[str, Any], *, shift: float = 0.0) -> Answer:
         """The honest reply, moved by `shift`."""
         return self.send(instruction, encode_update(self.update(instruction, shift=shift)))
+
+
+class Echo:
+    """Answers with the model's sum and what was sent; refuses what begins with "bad"."""
+
+    def __init__(self) -> None:
+        self.hold: Event | None = None
+        self.entered = Event()
+
+    def predict(self, model: Arrays, parts: Sequence[Part], top: int) -> list[dict[str, Any]]:
+        self.entered.set()
+        if self.hold is not None:
+            assert self.hold.wait(30)
+        if any(data.startswith(b"bad") for _, data in parts):
+            raise DataError("{name} is bad.", name=parts[0][0])
+        return [{"input": name, "value": len(data), "sum": float(sum(map(np.sum, model.values()))), "top": top} for name, data in parts]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from ciranda.runtimes.http.limits import Rates
-from tests.runtimes.http.harness import House, Toy
+from tests.runtimes.http.harness import Echo, House, Toy
 
 schemathesis = pytest.importorskip("schemathesis")
 
@@ -35,6 +35,7 @@ PATHS = {
     "/v1/runs/{run}/failures/{phase}": {"post"},
     "/v1/runs/{run}/records/{round}": {"get"},
     "/v1/runs/{run}/events": {"get"},
+    "/predict": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -44,7 +45,9 @@ PATHS = {
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """A server with a run that is over."""
-    with House(Toy(tmp_path, clients=3, rounds=1), rates=UNLIMITED) as house:
+    toy = Toy(tmp_path, clients=3, rounds=1)
+    toy.predictor = Echo()
+    with House(toy, rates=UNLIMITED) as house:
         run = house.begin()
         house.everybody()
         assert run.over.wait(30)
@@ -81,7 +84,7 @@ def test_no_request_finds_a_server_error_or_an_answer_that_is_not_described(hous
     problems = {}
     for operation in operations:
         try:
-            _probe(operation, callers, latest, statuses[operation.label])
+            probe(operation, callers, latest, statuses[operation.label])
         except (Exception, BaseExceptionGroup) as problem:
             problems[operation.label] = f"{operation.label}: {problem}"
     assert not problems, "\n".join(problems.values())
@@ -91,7 +94,7 @@ def test_no_request_finds_a_server_error_or_an_answer_that_is_not_described(hous
     assert house.link().ask("GET", "/healthz").status == 200
 
 
-def _probe(operation: Any, callers: list[str], model: str, statuses: set[int]) -> None:
+def probe(operation: Any, callers: list[str], model: str, statuses: set[int]) -> None:
     """Ask for `operation` in many ways, by somebody of `callers`; every other time about what is there, and never so that it waits."""
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi import checks as conforming

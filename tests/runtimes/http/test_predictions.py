@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from ciranda.core.client import PRIVATE
 from ciranda.core.codec import decode
-from ciranda.core.errors import DataError
 from ciranda.core.params import model_sha256
 from ciranda.core.stages import States
 from ciranda.core.task import Arrays
@@ -22,8 +21,8 @@ from ciranda.runtimes.http.door import create_door
 from ciranda.runtimes.http.home import Home, Wish
 from ciranda.runtimes.http.link import Link, Rejected
 from ciranda.runtimes.http.listener import Listener
-from ciranda.runtimes.http.run import Part, Predictor
-from tests.runtimes.http.harness import House, RawClient, Toy
+from ciranda.runtimes.http.run import Predictor
+from tests.runtimes.http.harness import Echo, House, RawClient, Toy
 
 MODEL: Arrays = {"w": np.array([1.0, 2.0], np.float32)}
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -35,22 +34,6 @@ def form(*files: tuple[str, bytes], field: str = "file") -> bytes:
         for name, data in files
     ]
     return b"".join(parts) + b"--x--\r\n"
-
-
-class Echo:
-    """Answers with the model's sum and what was sent; refuses what begins with "bad"."""
-
-    def __init__(self) -> None:
-        self.hold: threading.Event | None = None
-        self.entered = threading.Event()
-
-    def predict(self, model: Arrays, parts: Sequence[Part], top: int) -> list[dict[str, Any]]:
-        self.entered.set()
-        if self.hold is not None:
-            assert self.hold.wait(30)
-        if any(data.startswith(b"bad") for _, data in parts):
-            raise DataError("{name} is bad.", name=parts[0][0])
-        return [{"input": name, "value": len(data), "sum": float(sum(map(np.sum, model.values()))), "top": top} for name, data in parts]
 
 
 class Alone(Echo):
@@ -262,3 +245,16 @@ def test_a_model_of_another_run_is_not_taken_for_this_ones(door: AtHome, tmp_pat
     door.home.run = "another"
     assert refused(door.link, "POST", "/predict").status == 503
     assert refused(door.link, "POST", "/predict?model=personal").status in (409, 503)
+
+
+@pytest.mark.slow
+def test_no_request_at_the_door_finds_a_server_error_or_an_answer_that_is_not_described(door: AtHome) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    from tests.runtimes.http.test_openapi import probe
+
+    join(door)
+    statuses: set[int] = set()
+    for found in schemathesis.openapi.from_url(f"{door.listener.url}/openapi.json").get_all_operations():
+        probe(found.ok(), ["", "unknown", door.link.credential, door.link.credential], "", statuses)
+    assert not {status for status in statuses if status >= 500} - {503}
+    assert {200, 401, 422} <= statuses
