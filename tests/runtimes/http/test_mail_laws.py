@@ -22,13 +22,15 @@ class MailMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.mail = Mail()
-        self.round = 0
+        self.round = self.number = 0
         self.taken = ""
         self.owed: dict[str, dict[str, Any]] = {}
         self.standing: dict[str, dict[str, Any]] = {}
         self.polled: tuple[str, list[dict[str, Any]]] | None = None
 
     def _put(self, event: dict[str, Any], about: str) -> None:
+        self.number += 1
+        event["number"] = self.number  # so that no two are equal
         assert self.mail.put(CLIENT, event)
         self.owed.pop(about, None)
         self.owed[about] = event
