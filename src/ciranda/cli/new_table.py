@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import os
 import re
 import unicodedata
@@ -91,13 +92,13 @@ def project(source: Path, target: str, client_column: str | None, folder: Path) 
     values: dict[str, Any] = {
         "name": class_name(stem),
         "stem": _quoted(stem),
-        "target": target,
+        "target": _plain(target),
         "target_text": _quoted(target),
         "client_column": _quoted(client_column) if client_column is not None else "None",
         "kind": encoding.kind,
         "drop": json.dumps(dropped, ensure_ascii=False),
         "keep": json.dumps(kept, ensure_ascii=False),
-        "source": source.name,
+        "source": _plain(source.name),
         "path": _quoted(Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()),
         "columns": "\n".join(_columns(encoding, record["found"]["left_out"])),
         "federation": _federation(experiment, client_column),
@@ -114,7 +115,7 @@ def class_name(stem: str) -> str:
     """A Python name made of a file's: "preços 2024" becomes Precos2024."""
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     name = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", plain))
-    return name if name[:1].isalpha() else f"Table{name}"
+    return name if name[:1].isalpha() and not keyword.iskeyword(name) else f"Table{name}"
 
 
 def _columns(encoding: Encoding, left_out: dict[str, str]) -> list[str]:
@@ -123,13 +124,12 @@ def _columns(encoding: Encoding, left_out: dict[str, str]) -> list[str]:
     lines = [f"Columns of numbers: {', '.join(numbers)}."] if numbers else []
     lines += [f"Columns of categories: {', '.join(categories)}."] if categories else []
     lines += [f"Left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}."] if left_out else []
-    # A quote or a backslash of a column's name must not end or bend the docstring.
-    return [line.replace("\\", "/").replace('"""', "'''") for line in lines]
+    return [_plain(line) for line in lines]
 
 
 def _federation(experiment: Experiment, client_column: str | None) -> str:
     if experiment.federation.partitioner == "natural-id":
-        whose = f"every {client_column} is a client" if client_column else "every file is a client"
+        whose = f"every {_plain(client_column)} is a client" if client_column else "every file is a client"
         return f'partitioner = "natural-id"   # {whose}'
     return (
         f'clients = {experiment.federation.clients}\npartitioner = "iid"          # also: dirichlet with alpha; `ciranda list partitioners`'
@@ -139,3 +139,8 @@ def _federation(experiment: Experiment, client_column: str | None) -> str:
 def _quoted(text: str) -> str:
     """As a Python and a TOML string."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(name: str) -> str:
+    """A name as a docstring or a comment may hold it: no quote, backslash or line break of it ends or bends that."""
+    return " ".join(name.replace("\\", "/").replace('"""', "'''").splitlines())
