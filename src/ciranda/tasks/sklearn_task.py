@@ -101,7 +101,14 @@ class SklearnTask:
                     batch = order[start : start + size]
                     if tell is not None:
                         tell(number, partial(self._mean_loss, flat, x[batch], y[batch]))
-                    gradient[...] = (flat - propose(flat, x[batch], y[batch], settings.learning_rate)) / settings.learning_rate
+                    try:
+                        proposed = propose(flat, x[batch], y[batch], settings.learning_rate)
+                    except TaskError as error:
+                        if "overflow" not in str(error.__cause__):
+                            raise
+                        # scikit-learn looks at its numbers itself, and in its own words.
+                        raise diverged(self.name, Text("epoch {epoch}", epoch=epoch), settings.learning_rate) from error
+                    gradient[...] = (flat - proposed) / settings.learning_rate
                     step()
                 epoch_loss = self._loss(self._outputs(self._arrays(flat), x), y)
             if not (np.isfinite(epoch_loss) and np.isfinite(flat).all()):
