@@ -14,7 +14,7 @@ from ciranda.core.message import decode_sums, decode_update, encode_sums, encode
 from ciranda.core.metrics import Sums
 from ciranda.core.update import Contract, Update
 
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 FLOATS = arrays.arrays(np.float32, arrays.array_shapes(max_dims=2, max_side=4), elements=st.floats(width=32, allow_nan=False))
 COUNTS = arrays.arrays(np.int64, arrays.array_shapes(max_dims=2, max_side=3))
 SUMS = st.dictionaries(NAMES, st.integers(-(2**190), 2**190) | COUNTS, max_size=4)
