@@ -19,7 +19,7 @@ from string import Formatter
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "ciranda"
 PO = Path("i18n/locale/pt/LC_MESSAGES/ciranda.po")
-HEADER = "Content-Type: text/plain; charset=UTF-8\nLanguage: pt_BR\nPlural-Forms: nplurals=2; plural=(n > 1);\n"
+HEADER = "Content-Type: text/plain; charset=UTF-8\nLanguage: pt_BR\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
 
 # Function -> the places of its literals. An error that is not named here has them where its `__init__` takes `message`.
 PLACES: Mapping[str, tuple[int, ...]] = {

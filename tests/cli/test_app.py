@@ -123,7 +123,7 @@ def test_a_csv_file_with_owners_trains(ciranda: Run) -> None:
 
 def test_a_regression_is_told_in_its_own_terms(ciranda: Run) -> None:
     Path("e.toml").write_text('[experiment]\ntask = "diabetes-linear"\n[federation]\nclients = 4\n')
-    assert "rmse" in ciranda("run", "e.toml", *QUICK)[1]
+    assert "RMSE" in ciranda("run", "e.toml", *QUICK)[1]
     status, out, _ = ciranda("predict", "diabetes-linear-001", "test:0")
     assert status == 0
     assert "value" in out

@@ -62,6 +62,15 @@ def test_the_facts_are_those_of_the_run() -> None:
     assert facts.heterogeneity > 0.3
 
 
+def test_the_doctor_remembers_what_was_foreseen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sorted_out = ("federation.partitioner=pathological", "federation.num-classes-per-partition=1", "rounds.num-rounds=2")
+    assert findings(run(tmp_path / "run", "digits", *sorted_out)) == ["heterogeneous"]
+    assert diagnose.doctor(str(tmp_path / "run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "The clients' labels are very unlike (heterogeneity 0.90, dealt at random 0.14)." in lines[3]
+    assert "strategy.name=scaffold" in lines[4]
+
+
 def test_targets_of_a_regression_are_compared_by_tenths() -> None:
     sorted_out = compose.assemble(resolve("diabetes", ["federation.partitioner=continuous", "federation.strictness=1.0"]))
     assert facts_of(sorted_out).beyond_chance > 0.4

@@ -165,3 +165,10 @@ def test_a_run_speaks_portuguese_and_its_json_does_not(capsys: pytest.CaptureFix
     assert result["state"] == "finished"
     assert "accuracy" in result["metrics"]["server"]
     assert "reprodutível: sim" in next(Path("one").glob("*.md")).read_text(encoding="utf-8")
+
+
+def test_the_help_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "[default: 1; x>=1]" in out
+    assert "\\" not in out

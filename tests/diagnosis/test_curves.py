@@ -110,7 +110,7 @@ def test_a_model_that_creeps_is_told_to_hurry() -> None:
 
 def test_a_regression_that_gives_the_mean_is_told() -> None:
     finding = found(curves.guessing, rows(rmse=[77.0] * 6, mse=[5929.0] * 6, r2=[0.0, 0.01, -0.01, 0.0, 0.01, 0.0], classes=0))
-    assert "r2" in str(finding.evidence)
+    assert "R²" in str(finding.evidence)
 
 
 def test_a_model_that_is_still_worse_than_guessing_but_learns_fast_is_let_be() -> None:

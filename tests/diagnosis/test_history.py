@@ -201,3 +201,10 @@ def test_no_history_is_without_a_sober_report(loss: list[float | None], train: l
     assert [one.severity for one in found] == sorted((one.severity for one in found), key=ORDER.index)
     assert len({one.code for one in found}) == len(found)
     assert all(one.line().strip() for one in found)
+
+
+def test_replies_that_came_to_nothing_by_others_fault_are_not_lost() -> None:
+    history = History()
+    history.lose({"0": "abandoned", "1": "late"})
+    assert dict(history.lost) == {"1": 1}
+    assert dict(history.reasons) == {"late": 1}

@@ -104,7 +104,9 @@ def test_an_error_without_a_hint_has_none_in_any_language() -> None:
         assert RunError("x").in_language(tell) == ("x", "")
 
 
-@pytest.mark.parametrize(("count", "english", "portuguese"), [(1, "1 round", "1 rodada"), (2, "2 rounds", "2 rodadas")])
+@pytest.mark.parametrize(
+    ("count", "english", "portuguese"), [(0, "0 rounds", "0 rodadas"), (1, "1 round", "1 rodada"), (2, "2 rounds", "2 rodadas")]
+)
 def test_one_and_many(count: int, english: str, portuguese: str) -> None:
     assert plural("1 round", "{count:,} rounds", count) == english
     with speaking("pt"):

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.core
 
 from ciranda.cli import network
 from ciranda.cli.fleet import options as fleet
+
+vars(typer.core)["rich"] = None  # the help is plain text: as Rich's markup it would be escaped, and say \\[default: digits]
 
 app = typer.Typer(
     name="ciranda",

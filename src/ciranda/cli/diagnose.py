@@ -11,9 +11,10 @@ import numpy as np
 from ciranda.cli.find import find_run
 from ciranda.cli.folder import RUN, RunFolder
 from ciranda.cli.output import STATES, bytes_text, main_metrics, metrics_text, reason_text, seconds_text
-from ciranda.core.metrics import label
-from ciranda.core.partition import binned, chance_heterogeneity, heterogeneity, is_classes
+from ciranda.core.metrics import RISING, label
+from ciranda.core.partition import Partition, binned, chance_heterogeneity, heterogeneity, is_classes
 from ciranda.diagnosis import Facts, Finding, History, examine, foresee
+from ciranda.diagnosis.findings import by_severity
 from ciranda.diagnosis.history import FIRST
 from ciranda.experiment.load import load
 from ciranda.i18n import _, plural, told
@@ -22,8 +23,6 @@ from ciranda.protocol.state import State
 if TYPE_CHECKING:
     from ciranda.cli.compose import Assembly
     from ciranda.experiment.schema import Experiment
-
-RISING = ("accuracy", "r2")
 
 
 def facts_of(assembly: Assembly) -> Facts:
@@ -75,7 +74,7 @@ def doctor(name: str | None, *, as_json: bool = False) -> int:
         history.take(row)
     history.lose(_refused_at_the_end(folder))
     result = json.loads(folder.result.read_text(encoding="utf-8")) if folder.result.is_file() else {}
-    findings = examine(history, result)
+    findings = by_severity([*examine(history, result), *(each for each in _foreseen(experiment, folder) if each.severity == "warning")])
     if as_json:
         print(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
     else:
@@ -121,7 +120,11 @@ def _outcome(history: History, result: Mapping[str, Any]) -> str:
 def _quality(history: History, result: Mapping[str, Any]) -> str:
     curve = history.score if len(history.score) else history.error
     if not len(curve) or not curve.finite:
-        return _("The model was not evaluated.") if not len(curve) else _("The model's {metric} is no finite number.", metric=curve.name)
+        return (
+            _("The model was not evaluated.")
+            if not len(curve)
+            else _("The model's {metric} is no finite number.", metric=label(curve.name))
+        )
     place = curve.best(rising=curve.name in RISING)
     measured = metrics_text(main_metrics(result)) or metrics_text({curve.name: curve.values[-1]})
     where = _("on the server's test data") if history.evaluated == "server" else _("on the clients' own test data")
@@ -145,6 +148,30 @@ def _participants(history: History, result: Mapping[str, Any]) -> str:
     if result:
         text += _(", {up} sent and {down} received by them", up=bytes_text(result["bytes_up"]), down=bytes_text(result["bytes_down"]))
     return text
+
+
+def _foreseen(experiment: Experiment, folder: RunFolder) -> list[Finding]:
+    """What the manifest and the settings let one foresee; nothing without a manifest that tells of each client."""
+    manifest = json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.is_file() else {}
+    rows = manifest.get("per_client", ())
+    if not rows:
+        return []
+    sizes, score, chance = np.array([row["size"] for row in rows], np.int64), manifest.get("heterogeneity"), None
+    if score is not None:
+        labels = np.concatenate([np.repeat(np.arange(len(row["labels"])), row["labels"]) for row in rows])
+        chance = chance_heterogeneity(Partition(np.arange(len(labels)), np.concatenate([[0], np.cumsum(sizes)])), labels)
+    settings = experiment.client.settings()
+    return foresee(
+        Facts(
+            sizes=sizes,
+            heterogeneity=score,
+            chance=chance,
+            cohort=experiment.cohort(len(sizes)),
+            num_rounds=experiment.rounds.num_rounds,
+            client={name: getattr(settings, name) for name in settings.__dataclass_fields__},
+            strategy=experiment.strategy.name,
+        )
+    )
 
 
 def _refused_at_the_end(folder: RunFolder) -> Mapping[str, str]:

@@ -76,11 +76,10 @@ def result_lines(result: Mapping[str, Any], folder: str) -> list[str]:
         lines.append(f"{_('Model')}: {digest} ({kept})")
     lines.append(f"{_('Result')}: {folder}")
     if result["state"] != "finished":
-        lines.append(f"{_('Next')}: ciranda resume {folder}    ({_('go on')})")
+        lines.append(f"{_('Next')}: ciranda resume {folder}")
     elif result.get("model_sha256"):
-        lines.append(f"{_('Next')}: ciranda predict {folder} test:0    ({_('predict')})")
-        lines.append(f"{' ' * len(_('Next'))}  ciranda plot {folder}    ({_('plot')})")
-        lines.append(f"{' ' * len(_('Next'))}  ciranda report {folder}    ({_('report')})")
+        lines.append(f"{_('Next')}: ciranda report {folder}")
+        lines += [f"{' ' * len(_('Next'))}  ciranda {command}" for command in (f"plot {folder}", f"predict {folder} test:0")]
     return lines
 
 

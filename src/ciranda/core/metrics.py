@@ -21,7 +21,18 @@ from ciranda.core.texts import Text
 
 Sums = Mapping[str, int | NDArray[np.int64]]
 
-_LABELS = {"accuracy": Text("accuracy"), "loss": Text("loss"), "train_loss": Text("training loss")}
+_LABELS = {
+    "accuracy": Text("accuracy"),
+    "balanced_accuracy": Text("balanced accuracy"),
+    "macro_f1": Text("macro F1"),
+    "loss": Text("loss"),
+    "train_loss": Text("training loss"),
+    "precision": Text("precision"),
+    "recall": Text("recall"),
+    "support": Text("examples"),
+    "epsilon": Text("privacy spent (epsilon)"),
+}
+_ABBREVIATIONS = {"r2": "R²"} | {name: name.upper() for name in ("mse", "rmse", "nrmse", "mae", "mape", "smape", "f1")}
 RISING = ("accuracy", "balanced_accuracy", "macro_f1", "r2")  # more is better
 FALLING = ("loss", "mse", "rmse", "nrmse", "mae", "mape", "smape")
 LOSS_BITS = 24
@@ -31,8 +42,8 @@ REGRESSION_BITS = 48
 
 
 def label(metric: str) -> Text:
-    """What people call a metric, in one word."""
-    return _LABELS.get(metric) or Text("{metric}", metric=metric)
+    """What people call a metric; an unknown one keeps its name."""
+    return _LABELS.get(metric) or Text("{metric}", metric=_ABBREVIATIONS.get(metric, metric))
 
 
 def fixed(value: float, bits: int = LOSS_BITS) -> int:

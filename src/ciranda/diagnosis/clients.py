@@ -44,7 +44,7 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, Text, Text], ...] = (
         Text("Lower client.learning-rate, or bound updates with privacy.clipping-norm=1."),
     ),
     (
-        ("late", "no-answer", "lost", "abandoned"),
+        ("late", "no-answer", "lost"),
         (),
         "no-answer",
         Text("Some clients do not answer, or not in time"),

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = Mapping[str, Any]
-FIRST = frozenset({"late", "no-answer", "abandoned", "lost"})
+FIRST = frozenset({"late", "no-answer", "lost"})
 """What befalls the slower clients where rounds close with the first replies."""
+GIVEN_UP = "abandoned"
+"""A reply that was in order, to a phase that came to nothing for reasons of others'."""
 ERRORS = ("loss", "mse", "rmse", "mae")
 """What falls while a model learns; the first that is measured is looked at."""
 SCORES = ("accuracy", "r2")
@@ -91,7 +93,7 @@ class History:
     def lose(self, replies: Mapping[str, str]) -> None:
         """Add replies, by client, that were asked for and did not count, each with the recorded reason."""
         for name, reason in replies.items():
-            if reason not in self.expected:
+            if reason not in self.expected and reason != GIVEN_UP:
                 self.asked[name] += 1
                 self.lost[name] += 1
                 self.streak[name] += 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ciranda.i18n import _
+from ciranda.core.metrics import label
+from ciranda.i18n import _, told
 from ciranda.i18n import number as localised
 
 RATIOS = ("accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "f1")
@@ -65,26 +66,7 @@ def capital(text: str) -> str:
 
 def metric_name(metric: str) -> str:
     """What people call a metric; an unknown one keeps its name."""
-    names = {
-        "accuracy": _("accuracy"),
-        "balanced_accuracy": _("balanced accuracy"),
-        "macro_f1": _("macro F1"),
-        "loss": _("loss"),
-        "train_loss": _("training loss"),
-        "mse": "MSE",
-        "rmse": "RMSE",
-        "nrmse": "NRMSE",
-        "mae": "MAE",
-        "mape": "MAPE",
-        "smape": "SMAPE",
-        "r2": "R²",
-        "precision": _("precision"),
-        "recall": _("recall"),
-        "f1": "F1",
-        "support": _("examples"),
-        "epsilon": _("privacy spent (epsilon)"),
-    }
-    return names.get(metric, metric)
+    return told(label(metric))
 
 
 def group_name(group: str) -> str:
