@@ -159,7 +159,8 @@ def test_the_compiled_catalogue_is_gettexts(texts: dict[str, str]) -> None:
     several = Entry("one thing", "{n} things", told=["uma coisa", "{n} coisas"])
     found = gettext.GNUTranslations(io.BytesIO(compiled([*entries, several, Entry("untold")])))
     assert all(found.gettext(key) == told for key, told in texts.items())
-    assert [found.ngettext("one thing", "{n} things", count) for count in (0, 1, 2)] == ["{n} coisas", "uma coisa", "{n} coisas"]  # a singular says "1"
+    # None is many, since the singular of a text says "1".
+    assert [found.ngettext("one thing", "{n} things", count) for count in (0, 1, 2)] == ["{n} coisas", "uma coisa", "{n} coisas"]
     assert found.gettext("untold") == texts.get("untold", "untold")
 
 
