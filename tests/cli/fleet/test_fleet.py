@@ -82,7 +82,7 @@ def test_ps_stop_and_down_while_it_goes_on(folder: Path, capsys: pytest.CaptureF
         assert len(fleet.alive()) == 3, (fleet.path / "clients/0/output.log").read_text()
         seen = ps(capsys)[0]
     assert [row["name"] for row in seen["processes"]] == ["server", "0", "1"]
-    while (seen := ps(capsys)[0])["runs"][0]["round"] < 2:
+    while not (seen := ps(capsys)[0])["runs"] or seen["runs"][0]["round"] < 2:  # none while the server is too busy to answer
         assert fleet.started["server"].process.alive
     assert seen["runs"][0]["status"] == "running"
     assert {row["state"] for row in seen["processes"][1:]} <= {"waiting", "working"}
