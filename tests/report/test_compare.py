@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from ciranda.report.compare import Figures, Way, comparison
+from ciranda.report.charts import WIDTH
+from ciranda.report.compare import Figures, Way, _ranges, comparison
 from ciranda.report.records import over_seeds, read
 from ciranda.report.run import Run
 from tests.report.history import result, rows, run, settings
@@ -70,6 +71,15 @@ def test_long_labels_are_cut_in_the_figure_and_whole_below() -> None:
     page = comparison([Way(label, [one("fedadam", 1)]), Way("b", [one("fedavg", 1)])], "server", "accuracy", FIGURES)
     assert "fedadam, learnin…" in page
     assert label in words(page)
+
+
+@pytest.mark.parametrize(("metric", "worst"), [("train_loss", 3.0), ("accuracy", 0.01)])
+def test_the_worst_tenth_is_drawn_inside_the_figure(metric: str, worst: float) -> None:
+    found = {"mean": 0.4, "std": 0.3, "worst": worst, "p10": 0.1, "median": 0.3, "p90": 0.8, "best": 0.9}
+    drawn = str(_ranges([Way("fedavg", [one("fedavg", 1)])], [found], metric))
+    places = [float(place) for place in re.findall(r'(?:cx|x1|x2)="([\d.-]+)"|d="M([\d.-]+)', drawn) for place in place if place]
+    assert len(places) > 4
+    assert all(150 <= place <= WIDTH - 20 for place in places)
 
 
 def test_runs_without_clients_values_have_no_fairness() -> None:

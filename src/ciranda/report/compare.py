@@ -166,7 +166,8 @@ def _worst(ways: Sequence[Way], metric: str) -> Html:
 def _ranges(ways: Sequence[Way], means: Sequence[Mapping[str, float]], metric: str) -> Html:
     """A line for each way: the middle four fifths of the clients as a bar, the median and the mean of the worst tenth as dots."""
     step, top, left, right = 30, 34, 150, 20
-    low, high = padded(min(min(found.values()) for found in ({**f, "std": f["mean"]} for f in means)), max(f["p90"] for f in means))
+    shown = [found[name] for found in means for name in ("p10", "median", "p90", "worst")]  # the worst of an error are the largest
+    low, high = padded(min(shown), max(shown))
     width, height = WIDTH - left - right, top + step * len(ways)
 
     def at(value: float) -> str:
