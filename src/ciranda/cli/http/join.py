@@ -102,7 +102,7 @@ def _partition(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     number, slash, count = text.partition("/")
-    if not slash or not number.isdigit() or not count.isdigit() or not int(number) < int(count):
+    if not slash or not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
         raise ExperimentError("--partition is '{text}'.", hint="It looks like 0/20: the first of twenty clients.", text=text)
     return int(number), int(count)
 
