@@ -82,7 +82,7 @@ def test_nobody_offers_what_was_never_published(models: Models) -> None:
     assert models.get("0" * 64) is None
 
 
-def test_the_same_model_again_keeps_the_one_before(models: Models) -> None:
+def test_the_same_model_again_is_whole_and_leaves_no_file_of_the_first_time(models: Models, tmp_path: Path) -> None:
     """After a pause, or a round that changed nothing, the same model is published again."""
     first, second = published(1.0), published(2.0)
     models.publish(first)
@@ -92,6 +92,7 @@ def test_the_same_model_again_keeps_the_one_before(models: Models) -> None:
     again = models.get(second.digest)
     assert again is not None
     assert decode(bytes_of(again.model))[0]["b"] == 2.0
+    assert len(list((tmp_path / "models").iterdir())) <= 1
 
 
 def test_a_model_that_comes_back_is_whole(models: Models) -> None:

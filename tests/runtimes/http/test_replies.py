@@ -108,6 +108,7 @@ def test_replies_of_recorded_rounds_are_forgotten_and_later_ones_are_not(replies
     replies.keep([old, uploaded(replies, "1", b"large")])
     replies.recorded(3)
     assert not list(replies.files.iterdir())
+    replies.recorded(1)  # news that comes late
     replies.keep([new])
     assert missing(replies, old)
     assert not missing(replies, new)
