@@ -189,7 +189,7 @@ def place(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
         homes = [section] if section else [name for name in _PRECEDENCE if key in sections[name]]
         if not homes:
             every = [key for keys in sections.values() for key in keys]
-            raise ExperimentError("ciranda.run: no section has a key '{given}'{near}", given=given, near=nearest(given, every))
+            raise ExperimentError("There is no setting '{given}'{near}", given=given, near=nearest(given, every))
         table.setdefault(homes[0], {})[key] = value
     return table
 

@@ -61,6 +61,11 @@ def test_settings_find_their_sections() -> None:
         "strategy.name": ["fedavg", "fedprox"],
         "strategy.proximal-mu": [1, 2],
     }
+    assert grid_of({"strategy.name": ["fedadam"], "strategy.beta-2": [0.9], "client.batch-size": [1]}, "fedavg") == {
+        "strategy.name": ["fedadam"],
+        "strategy.beta-2": [0.9],
+        "client.batch-size": [1],
+    }
     assert grid_of({"batch_size": [1], "rounds__fraction_train": [0.5]}, "fedavg") == {
         "client.batch-size": [1],
         "rounds.fraction-train": [0.5],
@@ -69,7 +74,11 @@ def test_settings_find_their_sections() -> None:
 
 @pytest.mark.parametrize(
     ("grid", "message"),
-    [({"proximal_mu": [1]}, "proximal_mu"), ({"batch_size": []}, "needs a list"), ({"strategy": "fedavg"}, "needs a list")],
+    [
+        ({"proximal_mu": [1]}, "proximal_mu"),
+        ({"batch_size": []}, "needs a list"),
+        ({"strategy": "fedavg"}, "needs a list"),
+    ],
 )
 def test_settings_that_there_are_not_are_refused(grid: dict[str, list[Value]], message: str) -> None:
     with pytest.raises(ExperimentError, match=message):

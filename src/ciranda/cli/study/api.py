@@ -85,7 +85,8 @@ def sweep(
 
     Args:
         what, settings: as `ciranda.run` takes them.
-        grid: setting -> values to try, such as {"strategy": ["fedavg", "fedadam"], "learning_rate": [0.01, 0.1]}.
+        grid: setting -> values to try, such as {"strategy": ["fedavg", "fedadam"], "learning_rate": [0.01, 0.1]}; keys as in a file do too,
+            "client.learning-rate".
         folds: of clients, for cross-validation; 1 validates on each client's own validation split.
         halving: keep one candidate in so many after few rounds, then after more. random: try so many combinations, not all.
         metric: what to choose by, "accuracy" or "loss"; by default what says most.
@@ -102,7 +103,12 @@ def sweep(
 
 
 def grid_of(grid: Mapping[str, Sequence[Value]], strategy: str) -> dict[str, list[Value]]:
-    """Snake-case settings with their values as "section.key" -> values. Raises ExperimentError for a setting that there is not."""
+    """Settings, in snake case or as "section.key", with their values as "section.key" -> values.
+
+    Raises:
+        ExperimentError: a setting that there is not.
+    """
+    grid = {"strategy" if setting == "strategy.name" else setting.replace(".", "__"): values for setting, values in grid.items()}
     strategies = [str(name) for name in grid.get("strategy", [strategy])]
     found: dict[str, list[Value]] = {}
     for setting, values in grid.items():
