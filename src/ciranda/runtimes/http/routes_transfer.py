@@ -39,6 +39,12 @@ class Judgement(BaseModel):
     message: str = ""
 
 
+REFUSED: dict[int | str, dict[str, Any]] = {
+    status: {"model": Judgement | Problem, "description": "refused, for the reason that is told"} for status in (409, 413, 422)
+}
+"""How a reply is refused."""
+
+
 def transfer_routes(app: FastAPI, service: Service) -> None:
     """The routes under /v1 that move bodies of any size."""
     downloaded: dict[int | str, dict[str, Any]] = {
@@ -75,7 +81,7 @@ def transfer_routes(app: FastAPI, service: Service) -> None:
 def _reply_route(app: FastAPI, service: Service) -> None:
     judgements: dict[int | str, dict[str, Any]] = {
         **errors(401, 403, 404, 408, 410, 411, 428, 503, 507),
-        **{status: {"model": Judgement | Problem, "description": "refused, for the reason that is told"} for status in (409, 413, 422)},
+        **REFUSED,
     }
 
     @app.put(

@@ -25,7 +25,7 @@ from ciranda.runtimes.http.access import Denied
 from ciranda.runtimes.http.answers import ApiError
 from ciranda.runtimes.http.describe import CLIENT, errors
 from ciranda.runtimes.http.roster import Member
-from ciranda.runtimes.http.routes_transfer import answer_to, judged, limit_of
+from ciranda.runtimes.http.routes_transfer import REFUSED, answer_to, judged, limit_of
 from ciranda.runtimes.http.run import HttpRun
 from ciranda.runtimes.http.service import Service
 from ciranda.runtimes.http.transfer import send, whole
@@ -125,7 +125,7 @@ def seed_routes(app: FastAPI, service: Service) -> None:
             return Turn(train=False)
         return Turn(train=True, epoch=asked["round"])
 
-    @app.post("/send_model", responses=errors(401, 403, 408, 409, 410, 411, 413, 422, 503, 507), openapi_extra=_MODEL)
+    @app.post("/send_model", responses={**errors(401, 403, 408, 410, 411, 503, 507), **REFUSED}, openapi_extra=_MODEL)
     async def send_model(request: Request, client_id: Annotated[int, Header(ge=0, lt=2**31)]) -> dict[str, str]:
         """The model after this client's training, as safetensors; its examples' number is known."""
         it, member, client = _member(service, request, client_id)
