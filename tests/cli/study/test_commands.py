@@ -141,6 +141,18 @@ def test_a_study_that_fails_says_how_it_goes_on(here: Path, capsys: pytest.Captu
     assert "None of the 2 candidates could be trained" in err
 
 
+def test_a_study_in_the_folder_of_a_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "digits", *SMALL, "--quiet", "--out", "run"]) == 0
+    before = sorted(file.name for file in Path("run").iterdir())
+    capsys.readouterr()
+    for command in (["baseline", "digits"], ["sweep", "digits", "--grid", "client.momentum=0.5"]):
+        assert main([*command, *SMALL, "--out", "run"]) == 1
+        err = capsys.readouterr().err
+        assert "run is not empty" in err
+        assert "Go on with" not in err
+    assert sorted(file.name for file in Path("run").iterdir() if file.name != ".lock") == before
+
+
 def test_without_matplotlib_the_tables_are_there(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["baseline", "digits", "--seeds", "1", *SMALL, "--out", "out", "--workers", "1"]) == 0

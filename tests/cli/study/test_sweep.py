@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -170,6 +171,7 @@ def test_a_run_that_was_extended_before_a_crash_is_judged_by_its_early_rounds(tm
     slower = next(each for each in whole.standings if each.out)
     folder = tmp_path / "out" / "runs" / f"{slower.candidate.number:03d}" / "fold-1"
     compose.run(trial(slower.candidate.experiment, 1, 1), folder, workers=1)
+    shutil.copy(tmp_path / "whole" / "sweep.json", tmp_path / "out")
     further = rows_of(folder)[-1]["metrics"]["server"]["accuracy"]
     early = rows_of(tmp_path / "whole" / "runs" / f"{whole.best.number:03d}" / "fold-1")[1]["metrics"]["server"]["accuracy"]
     assert further > early

@@ -83,6 +83,16 @@ def test_the_order_of_a_grid_is_part_of_the_question(tmp_path: Path) -> None:
         ask(tmp_path, "q.json", {"grid": {"client.momentum": [1, 2], "strategy.name": ["a"]}})
 
 
+def test_a_study_begins_in_no_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(StoreError, match="is not empty"):
+        ask(tmp_path, "q.json", {"folds": 2})
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "other.json"]
+    (tmp_path / "other.json").unlink()
+    ask(tmp_path, "q.json", {"folds": 2})
+
+
 def test_the_run_of_another_experiment_is_not_taken_for_this_one(tmp_path: Path) -> None:
     do(small(), tmp_path / "run")
     before = (tmp_path / "run" / "result.json").read_bytes()

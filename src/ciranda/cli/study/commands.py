@@ -142,6 +142,6 @@ def _resumable(folder: Path, command: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if any(folder.glob("*.json")):
+        if (folder / f"{command}.json").is_file():
             tell(_("What is done is kept. Go on with: ciranda {command} {folder}", command=command, folder=folder))
         raise

@@ -75,7 +75,7 @@ def ask(folder: Path, name: str, question: dict[str, Any]) -> None:
     """Write down what a study asks, or see that it asks what it asked before.
 
     Raises:
-        StoreError: the folder holds the answer to another question.
+        StoreError: the folder holds the answer to another question, or something else.
     """
     file = folder / name
     if file.is_file():
@@ -90,6 +90,8 @@ def ask(folder: Path, name: str, question: dict[str, Any]) -> None:
             )
         return
     make_folder(folder)
+    if any(not each.name.startswith(".") for each in folder.iterdir()):
+        raise StoreError("{folder} is not empty.", folder=folder, hint="Choose another --out.")
     write_whole(file, [(json.dumps(question, indent=1) + "\n").encode()])
 
 
