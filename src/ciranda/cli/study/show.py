@@ -69,7 +69,7 @@ class Progress:
         """The run `key` ended; `text` says how."""
         self._ended += 1
         self._shares[key] = 1.0
-        self.line(_("{done}/{runs}  {name}  {text}", done=self._ended, runs=self._runs, name=key, text=text))
+        self.line(_("{done}/{runs}  {name}  {text}", done=self._ended, runs=self._runs, name=key, text=text).rstrip())
         self._draw(now=True)
 
     def line(self, text: str) -> None:
