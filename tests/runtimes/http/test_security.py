@@ -150,8 +150,9 @@ def test_revocation_ends_an_open_poll_at_once(house: House) -> None:
     link = enrol(house, "one")
     with ThreadPoolExecutor(1) as pool:
         poll = pool.submit(link.ask, "GET", "/v1/next?wait=60", timeout=70.0)
-        while house.service.mail.polling == 0:
-            pass
+        watching = house.link()
+        while b"ciranda_clients_polling 0" in watching.ask("GET", "/metrics").body:
+            assert not poll.done()
         house.operator.ask("DELETE", "/v1/clients/one")
         with pytest.raises(Rejected) as caught:
             poll.result(10)
