@@ -31,7 +31,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _server(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="A preset, an experiment file or my_task.py:Class.")] = "digits",
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="WHAT", help="A preset, an experiment file or my_task.py:Class; without it, what is posted to the server."),
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8642,
     out: Out = None,
@@ -42,7 +45,8 @@ def _server(
     max_examples: Annotated[int | None, typer.Option("--max-examples", min=1, help="The most examples of one client.")] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=0, help="Write so many new one-time tokens to OUT/tokens.txt.")] = 0,
     open_door: Annotated[bool, typer.Option("--anybody", help="Let clients enrol without a token.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="End when the run is over.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when the runs are over.")] = False,
+    allow: Annotated[list[Path] | None, typer.Option("--allow", metavar="FILE", help="A file that a posted experiment may name.")] = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     client_ca: Annotated[
@@ -57,7 +61,7 @@ def _server(
     from ciranda.cli.http.security import Door
 
     door = Door(tls_cert, tls_key, client_ca, insecure)
-    asked = serve.Asked(host, port, min_clients, max_clients, wait, max_examples, tokens, open_door, once, door, seed_routes)
+    asked = serve.Asked(host, port, min_clients, max_clients, wait, max_examples, tokens, open_door, once, door, seed_routes, allow or ())
     return serve.server(what, sets or [], out, asked, log_level=log_level)
 
 

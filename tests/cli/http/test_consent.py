@@ -27,7 +27,7 @@ def test_code_that_nobody_allowed_is_refused_unread(key: str, tmp_path: Path) ->
     file.write_text(PLANTED, encoding="utf-8")
     with pytest.raises(ExperimentError) as caught:
         check_files(NAMING[key].format(file=file), [])
-    assert str(caught.value) == f"The server's experiment names a file of this machine: {key} = {file}."
+    assert str(caught.value) == f"The experiment names a file of this machine: {key} = {file}."
     assert f"--allow {file}" in caught.value.hint
 
 

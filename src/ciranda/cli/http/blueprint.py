@@ -35,6 +35,11 @@ from ciranda.tasks.recipe import probe
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+")
 
 
+def name_in_path(name: str) -> str:
+    """`name` as a run of a server can have it: a part of a path."""
+    return _NOT_IN_A_PATH.sub("-", name) or "run"
+
+
 class ExperimentBlueprint(Blueprint):
     """The run of `assembly` in `folder`.
 
@@ -59,7 +64,7 @@ class ExperimentBlueprint(Blueprint):
         on_event: OnEvent = lambda row: None,
     ) -> None:
         self._folder, self._assembly, self._max_examples, self._on_event = folder, assembly, max_examples, on_event
-        self.name, self.folder = _NOT_IN_A_PATH.sub("-", name) or "run", folder.path / "http"
+        self.name, self.folder = name_in_path(name), folder.path / "http"
         self.rounds, self.chain = assembly.plan.num_rounds, assembly.chain
         self.partitions = assembly.population.size
         self.maximum = maximum if maximum is not None else self.partitions
@@ -73,6 +78,11 @@ class ExperimentBlueprint(Blueprint):
         self.predictor = ExperimentPredictor(assembly.task, self._form, assembly.population.data.record)
         self._session: Session | None = None
         self.result: Result | None = None
+
+    @property
+    def assembly(self) -> Assembly:
+        """What the run is put together from."""
+        return self._assembly
 
     def described(self) -> Mapping[str, Any]:
         return {"form": self._form.to_json(), "record": self._assembly.population.data.record}

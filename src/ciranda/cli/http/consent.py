@@ -1,4 +1,4 @@
-"""Which files of a client's machine a server's experiment may have it run or read: those that its owner named.
+"""Which files of this machine an experiment that came from elsewhere may have it run or read: those that its owner named.
 
 An experiment can name a task, strategy, stage or selection rule in a Python file, and a table to train on. Written by somebody else, it
 is a request and no permission.
@@ -46,15 +46,15 @@ def check_files(text: str, allowed: Sequence[Path], own: Collection[str] = ()) -
     try:
         sections = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ExperimentError("The server's experiment cannot be read: {error}.", error=error) from None
+        raise ExperimentError("The experiment cannot be read: {error}.", error=error) from None
     known = {path.resolve() for path in allowed}
     for key, file in files_of(sections).items():
         if key not in own and Path(file).resolve() not in known:
             raise ExperimentError(
-                "The server's experiment names a file of this machine: {key} = {file}.",
+                "The experiment names a file of this machine: {key} = {file}.",
                 key=key,
                 file=file,
-                hint="Look at the file; if the server may have it used here, add: --allow {file}",
+                hint="Look at the file; if it may be used here, start again with --allow {file}",
             )
 
 

@@ -16,18 +16,19 @@ from ciranda.cli.errors import tell
 from ciranda.cli.fleet.up import OUTPUT, client_command
 from ciranda.cli.folder import RunFolder, free_folder
 from ciranda.cli.http.blueprint import ExperimentBlueprint
+from ciranda.cli.http.posted import Posted
 from ciranda.cli.http.security import Door
 from ciranda.cli.logs import logging_to
 from ciranda.cli.result import Result
 from ciranda.cli.session import OnEvent, begin, stops
-from ciranda.core.errors import RunError, StoreError, WorkerDied
+from ciranda.core.errors import ExperimentError, RunError, StoreError, WorkerDied
 from ciranda.experiment.load import load, resolve
 from ciranda.experiment.schema import Experiment
 from ciranda.i18n import _
 from ciranda.runtimes.http.access import Access
 from ciranda.runtimes.http.run import HttpRun
 from ciranda.runtimes.http.server import Server
-from ciranda.runtimes.http.service import Service
+from ciranda.runtimes.http.service import Draft, Service
 from ciranda.store.files import make_folder, write_whole
 from ciranda.store.sqlite import SqliteStore
 from ciranda.tasks.recipe import prepare_worker
@@ -52,24 +53,33 @@ class Asked:
     once: bool = False
     door: Door = _PLAIN
     seed_routes: bool = False
+    allow: Sequence[Path] = ()
 
 
-def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, *, log_level: str) -> int:
-    """Serve an experiment, or go on with the one in `out`, until Ctrl-C; with `once` until its run is over."""
-    resuming = out is not None and RunFolder(out).experiment.is_file()
-    experiment = load(RunFolder(out).experiment, overrides) if resuming and out else resolve(what, overrides)
-    path = out if out is not None else free_folder(experiment.experiment.name)
-    folder = RunFolder(path)
-    assembly = assemble(experiment)
-    if not resuming:
-        begin(folder, assembly)
-    limits = {"minimum": asked.min_clients, "maximum": asked.max_clients, "wait_s": asked.wait_s, "max_examples": asked.max_examples}
-    blueprint = ExperimentBlueprint(experiment.experiment.name, folder, assembly, **limits)  # type: ignore[arg-type]
+def server(what: str | None, overrides: Sequence[str], out: Path | None, asked: Asked, *, log_level: str) -> int:
+    """Serve runs until Ctrl-C; with `once` until all are over.
+
+    Args:
+        what: the experiment to begin with. With the run in `out` there the server goes on with it instead; with neither, it waits for
+            experiments to be posted.
+    """
+    own = RunFolder(out) if out is not None else None
+    resuming = own is not None and own.experiment.is_file()
+    if not resuming and what is None:
+        path, blueprint = out if out is not None else free_folder("server"), None
+    else:
+        experiment = load(own.experiment, overrides) if resuming and own is not None else resolve(what or "", overrides)
+        path = out if out is not None else free_folder(experiment.experiment.name)
+        blueprint = _own(experiment, RunFolder(path), asked, resuming=resuming)
+    if blueprint is None and overrides:
+        raise ExperimentError("--set goes with an experiment.", hint="Name one, or put the settings into the experiment that is posted.")
     ending = Event()
     with ExitStack() as stack:
         stack.enter_context(logging_to(path, log_level))
-        stack.enter_context(prepare_worker(bool(getattr(assembly.task, "device", ""))))
-        served, access = stack.enter_context(_opened(path / "http", asked))
+        stack.enter_context(prepare_worker(blueprint is not None and bool(getattr(blueprint.assembly.task, "device", ""))))
+        taken = [blueprint.name] if blueprint is not None else []
+        posted = Posted(path, asked.allow, asked.max_examples, stack, taken)
+        served, access = stack.enter_context(_opened(path / "http", asked, posted.draft))
         if asked.tokens:
             write_whole(
                 path / "http" / "tokens.txt", ["".join(f"{token}\n" for token in access.make_tokens(asked.tokens)).encode()], mode=0o600
@@ -78,21 +88,37 @@ def server(what: str, overrides: Sequence[str], out: Path | None, asked: Asked, 
         tell(f"{_('Listening on')}: {served.url}")
         tell(f"{_('Folder')}: {path}")
         stack.enter_context(stops(lambda by: ending.set()))
-        run = served.add(blueprint)
-        while not ending.is_set() and not (asked.once and run.over.is_set()):
+        served.add_all([*([blueprint] if blueprint is not None else []), *posted.stored()])
+        while not ending.is_set() and not (asked.once and served.idle):
             ending.wait(0.2)
     return 0
 
 
-def _opened(folder: Path, asked: Asked) -> AbstractContextManager[tuple[Server, Access]]:
+def _own(experiment: Experiment, folder: RunFolder, asked: Asked, *, resuming: bool) -> ExperimentBlueprint:
+    """The run that the server was started with."""
+    assembly = assemble(experiment)
+    if not resuming:
+        begin(folder, assembly)
+    return ExperimentBlueprint(
+        experiment.experiment.name,
+        folder,
+        assembly,
+        minimum=asked.min_clients,
+        maximum=asked.max_clients,
+        wait_s=asked.wait_s,
+        max_examples=asked.max_examples,
+    )
+
+
+def _opened(folder: Path, asked: Asked, draft: Draft) -> AbstractContextManager[tuple[Server, Access]]:
     if asked.anybody:
         asked.door.check_anybody(asked.host)
-    return serving(folder, asked.host, asked.port, anybody=asked.anybody, door=asked.door, seed_routes=asked.seed_routes)
+    return serving(folder, asked.host, asked.port, anybody=asked.anybody, door=asked.door, seed_routes=asked.seed_routes, draft=draft)
 
 
 @contextmanager
 def serving(
-    folder: Path, host: str, port: int, *, anybody: bool, door: Door = _PLAIN, seed_routes: bool = False
+    folder: Path, host: str, port: int, *, anybody: bool, door: Door = _PLAIN, seed_routes: bool = False, draft: Draft | None = None
 ) -> Iterator[tuple[Server, Access]]:
     """A server whose registry and secrets lie in `folder`, for its owner only, while inside."""
     tls = door.tls()
@@ -101,7 +127,7 @@ def serving(
     store = SqliteStore(folder / "registry")
     try:
         access = Access(store, folder, anybody=anybody)
-        server = Server(Service(access, seed_routes=seed_routes), host, port, tls, insecure=door.insecure)
+        server = Server(Service(access, draft, seed_routes=seed_routes), host, port, tls, insecure=door.insecure)
         server.start()
         try:
             yield server, access

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -71,9 +71,9 @@ def run_routes(app: FastAPI, service: Service) -> None:
         """A new run, which waits for its clients."""
         service.operator(request)
         if service.draft is None:
-            raise ApiError(409, "no-more-runs", "This server was started for one run.")
+            raise ApiError(409, "no-more-runs", "This server takes no further runs.")
         told = body.model_dump()
-        blueprint = await asyncio.to_thread(service.draft, told)
+        blueprint = await asyncio.to_thread(service.draft, told)  # loads data
         return RunView(**service.add(blueprint).view())
 
     @app.get("/v1/runs/{run}", responses=errors(401, 404, 410), **CLIENT)
@@ -102,10 +102,17 @@ def run_routes(app: FastAPI, service: Service) -> None:
         responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 404, 410, 422)},
         **CLIENT,
     )
-    async def events(request: Request, run: str, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> Response:
-        """Server-sent events: every row after line `after`, then what happens, until the run is over."""
+    async def events(
+        request: Request,
+        run: str,
+        after: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+        last_event_id: Annotated[str, Header(max_length=20)] = "",
+    ) -> Response:
+        """Server-sent events: every row after line `after`, or after `Last-Event-ID`, then what happens, until the run is over."""
         service.caller(request)
-        return StreamingResponse(_stream(service, service.run(run), after), media_type="text/event-stream")
+        # A page's EventSource asks again with the id of the last event, at the address that it began with.
+        last = int(last_event_id) if last_event_id.isascii() and last_event_id.isdecimal() else 0
+        return StreamingResponse(_stream(service, service.run(run), max(after, last)), media_type="text/event-stream")
 
     _control_routes(app, service)
     _access_routes(app, service)
@@ -135,10 +142,12 @@ def _control_routes(app: FastAPI, service: Service) -> None:
 
     @app.delete("/v1/runs/{run}", status_code=204, responses=errors(401, 403, 404, 409, 410), **CLIENT)
     async def delete(request: Request, run: str) -> None:
-        """Forget a run that is over. Its folder stays on the server's disk."""
+        """Forget a run that is over. What it left stays on the server's disk; a posted run's folder moves to `deleted`."""
         service.operator(request)
-        if not service.run(run).over.is_set():
+        it = service.run(run)
+        if not it.over.is_set():
             raise ApiError(409, "goes-on", "The run '{run}' goes on; stop it first.", run=run)
+        it.blueprint.forget()
         del service.runs[run]
 
 

@@ -88,6 +88,10 @@ class Blueprint(Protocol):
     def finish(self, host: Host | None, roster: Roster | None, error: CirandaError | None, tell: Tell) -> None:
         """Leave the result."""
 
+    def forget(self) -> None:
+        """The run was deleted: see to it that its name is free, and that no start of the server takes it up."""
+        return
+
 
 class _Post:
     """From the run's thread to the event loop; a loop that has stopped needs nothing any more."""

@@ -69,7 +69,11 @@ class Training(BaseModel):
 
 def seed_routes(app: FastAPI, service: Service) -> None:
     """The seeds' routes, about the latest run."""
+    _taking_part(app, service)
+    _rounds(app, service)
 
+
+def _taking_part(app: FastAPI, service: Service) -> None:
     @app.post("/subscribe", status_code=201, responses=errors(401, 409, 422, 503))
     def subscribe(authorization: Annotated[str, Header(max_length=300)] = "") -> Subscribed:
         """Take part with the next free partition; a one-time token, where one is needed, is the request's `Authorization: Bearer`."""
@@ -96,6 +100,20 @@ def seed_routes(app: FastAPI, service: Service) -> None:
             raise ApiError(409, "no-partitions", "The run '{run}' has no partitions to hand out.", run=it.name)
         return Indices(dict_user=json.dumps(list(indices)))
 
+    @app.post("/start_training", status_code=202, responses=errors(401, 403, 409, 410, 503), **CLIENT)
+    async def start_training(request: Request) -> Training:
+        """Go on with the run, if it was paused; it begins by itself once its clients have subscribed."""
+        service.operator(request)
+        it = _latest(service)
+        if it.over.is_set():
+            raise ApiError(409, "over", "The run '{run}' is over.", hint="POST /v1/runs begins another.", run=it.name)
+        if it.status == "paused":
+            it.wire.tell(ResumeAsked("operator"))
+        view = it.view()
+        return Training(run=it.name, status=view["status"], epoch=view["round"], epochs=view["rounds"])
+
+
+def _rounds(app: FastAPI, service: Service) -> None:
     @app.post("/get_model", response_class=Response, responses={200: _OCTETS, **errors(401, 410, 416, 503)}, **CLIENT)
     async def get_model(request: Request) -> Response:
         """The global model as safetensors."""
@@ -143,18 +161,6 @@ def seed_routes(app: FastAPI, service: Service) -> None:
         if verdict.status not in ("stored", "duplicate"):
             return answer_to(verdict)  # type: ignore[return-value]
         return {}
-
-    @app.post("/start_training", status_code=202, responses=errors(401, 403, 409, 410, 503), **CLIENT)
-    async def start_training(request: Request) -> Training:
-        """Go on with the run, if it was paused; it begins by itself once its clients have subscribed."""
-        service.operator(request)
-        it = _latest(service)
-        if it.over.is_set():
-            raise ApiError(409, "over", "The run '{run}' is over.", hint="POST /v1/runs begins another.", run=it.name)
-        if it.status == "paused":
-            it.wire.tell(ResumeAsked("operator"))
-        view = it.view()
-        return Training(run=it.name, status=view["status"], epoch=view["round"], epochs=view["rounds"])
 
 
 def _latest(service: Service) -> HttpRun:

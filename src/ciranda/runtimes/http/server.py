@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -69,12 +69,24 @@ class Server:
 
     def add(self, blueprint: Blueprint, tell: Tell = lambda event: None) -> HttpRun:
         """A new run; from any thread but the server's."""
+        return self.add_all([blueprint], tell)[0]
+
+    def add_all(self, blueprints: Sequence[Blueprint], tell: Tell = lambda event: None) -> list[HttpRun]:
+        """All the runs that the server begins with; until then it is starting. From any thread but the server's."""
         assert self.service.loop is not None
 
-        async def added() -> HttpRun:
-            return self.service.add(blueprint, tell)
+        async def added() -> list[HttpRun]:
+            runs = [self.service.add(blueprint, tell) for blueprint in blueprints]
+            self.service.ready = True
+            return runs
 
         return asyncio.run_coroutine_threadsafe(added(), self.service.loop).result()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there were runs, and all are over."""
+        runs = list(self.service.runs.values())
+        return bool(runs) and all(run.over.is_set() for run in runs)
 
     def halt(self) -> None:
         """End the runs' threads; runs that are not over go on with the next start. From any thread but the server's."""

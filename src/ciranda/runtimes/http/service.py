@@ -58,7 +58,6 @@ class Service:
         assert self.loop is not None
         run = self.runs[blueprint.name] = HttpRun(blueprint, self.mail, self.loop, tell)
         run.start()
-        self.ready = True
         return run
 
     def caller(self, request: Request) -> Caller:
