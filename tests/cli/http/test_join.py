@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -143,12 +144,15 @@ def test_training_on_demand_does_not_disturb_the_run(tmp_path: Path, monkeypatch
         run = fleet.server()
         assert run is not None
         learned: list[dict[str, Any]] = []
-        status = ""
-        while status not in ("finished", "error", "aborted"):
+        status = "waiting"
+        while status in ("waiting", "pending", "running") and len(learned) < 20:
             status = run.ask("GET", "/v1/runs/digits").json()["status"]
-            if status == "running" and len(learned) < 20:
+            if status == "running":
                 learned.append(door.post("/train", {"epochs": 1}).json())
                 assert door.ask("POST", "/predict?model=personal", json.dumps({"x": [[0] * 64]}).encode()).status == 200
+            else:
+                Event().wait(0.05)  # who asks without a pause is turned away
+        assert main(["up", "--out=run", "--wait"]) == 0  # everything is up: it follows the run to its end
         door.close()
         run.close()
     finally:
