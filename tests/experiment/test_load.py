@@ -67,7 +67,11 @@ def refusal(text: str, *overrides: str) -> str:
         (BASE + '[strategy]\nname = "fedprox"\nproximal-muu = 1', 5, ["did you mean 'proximal-mu'?"]),
         (BASE + '[strategy]\nname = "fedprox"\nproximal-mu = "a"', 5, ["strategy.proximal-mu must be a number"]),
         (BASE + '[strategy]\nname = "fedprox"\nproximal-mu = -1', 5, ["strategy.proximal-mu is -1.0; it must be 0 or more"]),
-        (BASE + '[strategy]\nname = "fedavg"\nproximal-mu = 1', 5, ["strategy.proximal-mu does not go with the strategy 'fedavg'", "fedprox"]),
+        (
+            BASE + '[strategy]\nname = "fedavg"\nproximal-mu = 1',
+            5,
+            ["strategy.proximal-mu does not go with the strategy 'fedavg'", "fedprox"],
+        ),
         (BASE + '[client]\noptimizer = "adam"\nmomentum = 0.9', 5, ["client.momentum goes with optimizer 'sgd'"]),
         (BASE + "[client]\nmomentum = 1.0", 4, ["must be less than 1"]),
         (BASE + '[stop]\nmetric = "acuracy"', 4, ["did you mean 'accuracy'?"]),

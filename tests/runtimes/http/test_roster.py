@@ -10,7 +10,7 @@ import pytest
 
 from ciranda.core.errors import RunError
 from ciranda.runtimes.http.access import Denied
-from ciranda.runtimes.http.roster import Member, Roster, Room
+from ciranda.runtimes.http.roster import Member, Room, Roster
 from ciranda.store.base import Store
 from ciranda.store.memory import MemoryStore
 
