@@ -80,9 +80,10 @@ class Posted:
         path = self._folder / name
         room = {key: told[key] for key in ("min_clients", "max_clients", "wait_s")}
         with self._lock:  # data are loaded once at a time, and nobody takes a name in between
-            if path.exists() or name in self._taken:
+            if RunFolder(path).experiment.is_file() or name in self._taken:
                 raise ApiError(409, "name-taken", "There is a run '{run}' already.", run=name)
             blueprint = self._blueprint(name, experiment, room)
+            make_folder(path / "http")
             write_whole(path / "http" / _ROOM, [json.dumps(room).encode()])
             begin(RunFolder(path), blueprint.assembly)
         return blueprint

@@ -18,7 +18,7 @@ from ciranda.runtimes.http.run import HttpRun
 from ciranda.runtimes.http.service import Service
 
 _QUEUE = 1000
-_HEARTBEAT_S = 15.0
+_HEARTBEAT_S, _ENDING_S = 15.0, 0.02
 
 
 class NewRun(BaseModel):
@@ -207,6 +207,8 @@ async def _stream(service: Service, run: HttpRun, after: int) -> AsyncIterator[s
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
+            while news["event"] == "finish" and not (run.over.is_set() or service.stopping):
+                await asyncio.sleep(_ENDING_S)  # whoever hears of the end may delete the run at once
             if news["event"] != "round":
                 yield _event(news["event"], news)
             elif number < len(run.rows):
