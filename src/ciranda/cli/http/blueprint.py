@@ -97,7 +97,7 @@ class ExperimentBlueprint(Blueprint):
         return list(map(int, self._assembly.population.split(partition)[0]))
 
     def seed(self, member: Member) -> int:
-        """The run's own for a simulated client, which deals itself its partition; for others one that tells nothing about it."""
+        """The run's own for a simulated client, which deals itself its partition; for others one drawn from it."""
         seed = self._assembly.experiment.experiment.seed
         return seed if member.partition is not None else Draw(seed).at("client-seed", client=member.name).seed()
 
