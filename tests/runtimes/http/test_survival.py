@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -191,8 +192,8 @@ def test_a_client_that_comes_back_goes_on_where_it_was(house: House, unbroken: d
     assert sorted([*first.trained, *second.trained]) == [1, 2]
 
 
-SETTINGS = ("federation.clients=4", "rounds.num-rounds=220", "client.local-epochs=3")
-MOMENTS = 20
+SETTINGS = ("federation.clients=4", "rounds.num-rounds=260", "client.local-epochs=3")
+MOMENTS, APART = 20, 11  # a kill comes no later than so many rounds after the last, so that all come before the end
 
 
 def ciranda(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
@@ -218,13 +219,15 @@ def test_a_server_killed_at_random_moments_ends_in_the_model_of_the_local_runtim
     try:
         for number in range(MOMENTS):
             until_rounds_go_on(out, process)
-            moment = moments.uniform(0, 0.6)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(moment)
-            over = process.poll() is not None
+            moment = moments.uniform(0, 0.3)
+            until = monotonic() + moment
+            while monotonic() < until and len(rounds_of(out)) < APART * (number + 1):
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(min(0.01, moment))
+            assert process.poll() is None, "the run ended before the last kill"
             process.kill()
             process.wait()
-            print(f"kill {number + 1}: {moment:.3f} s after a round, at round {len(rounds_of(out))}{', after the end' if over else ''}")
+            print(f"kill {number + 1}: {moment:.3f} s after a round, at round {len(rounds_of(out))}")
             process = ciranda(*serve)
         assert process.wait(300) == 0
         assert [client.wait(60) for client in clients] == [0] * 4
