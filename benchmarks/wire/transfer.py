@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from benchmarks.wire.server import Failed, Hand, Served, body_of
+from benchmarks.launch import Failed
+from benchmarks.wire.server import Hand, Served, body_of
 from ciranda.core.params import digest_of
 
 WIDTH, CLIENTS = 25_000_000, 10
