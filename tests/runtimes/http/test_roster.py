@@ -125,8 +125,12 @@ def test_the_view_says_what_is_waited_for(store: Store) -> None:
         if len(told) == 2:
             it.shut(RunError("enough"))
 
+    def wait() -> None:
+        with pytest.raises(RunError, match="enough"):
+            it.wait(tell)
+
     it.join("b", (1, 3), examples=5)
-    waiting = Thread(target=lambda: pytest.raises(RunError, it.wait, tell))
+    waiting = Thread(target=wait)
     waiting.start()
     it.join("a", (0, 3))
     waiting.join(10)

@@ -267,25 +267,26 @@ def until_rounds_go_on(out: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 def test_a_round_whose_clients_were_killed_closes_at_its_deadline_and_replays_to_the_same_bits(tmp_path: Path) -> None:
-    """Three of ten: the round says who was missing, the result that and why it cannot be repeated by its seed alone."""
+    """Three of ten, killed while they train: the round says who was missing, the result that and why it cannot be repeated by its seed."""
     port = free_port()
     out = tmp_path / "served"
     settings = (
         "federation.clients=10",
-        "rounds.num-rounds=3",
+        "rounds.num-rounds=2",
         "rounds.fraction-train=1.0",
-        "rounds.deadline-s=4",
-        "client.local-epochs=20",
+        "rounds.deadline-s=15",
+        "client.local-epochs=1500",
     )
     url = f"http://127.0.0.1:{port}"
+    states = [tmp_path / str(number) for number in range(10)]
+    options = ("--most-backoff=0.3", "--log-level=info", "--tied")
     clients = [
-        ciranda("client", url, f"--partition={number}/10", f"--state={tmp_path / str(number)}", "--most-backoff=0.3", "--tied", stdin=-1)
-        for number in range(10)
+        ciranda("client", url, f"--partition={number}/10", f"--state={state}", *options, stdin=-1) for number, state in enumerate(states)
     ]
     process = ciranda("server", "digits", "--port", port, "--out", out, "--anybody", "--once", *(f"--set={each}" for each in settings))
     try:
-        until_rounds_go_on(out, process)
-        for client in clients[:3]:
+        for client, state in zip(clients[:3], states[:3], strict=True):
+            until_it_trains(state / "log.jsonl", 2, process)
             client.kill()
         assert process.wait(120) == 0
     finally:
@@ -295,9 +296,26 @@ def test_a_round_whose_clients_were_killed_closes_at_its_deadline_and_replays_to
             if each.stdin is not None:
                 each.stdin.close()
     rows, result = rounds_of(out), read_result(out / "result.json")
-    assert [len(row["accepted"]) for row in rows][-1] == 7
-    assert rows[-1]["failed"] == dict.fromkeys("012", "no-answer")
+    assert [(len(row["accepted"]), row["failed"]) for row in rows] == [(10, {}), (7, dict.fromkeys("012", "no-answer"))]
+    for state in states[:3]:
+        last = [line for line in logged(state / "log.jsonl") if "batch" in line][-1]
+        assert last["round"] == 2
+        assert f"batch {last['batch']} of" in last["message"]
     assert (result.state, result.reproducible) == ("finished", False)
     assert "not every selected client was counted in round" in str(result.reasons)
     assert ciranda("replay", out, "--out", tmp_path / "again").wait(120) == 0
     assert read_result(tmp_path / "again" / "result.json").model_sha256 == result.model_sha256
+
+
+def logged(file: Path) -> list[dict[str, Any]]:
+    """The lines of a log, the last one left out while it is being written."""
+    text = file.read_text() if file.is_file() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def until_it_trains(log: Path, round: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait for the first batches of this round to be logged."""
+    while not any(line.get("round") == round and "batch" in line for line in logged(log)):
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(0.02)
+            raise AssertionError("the server ended before the client trained")
