@@ -86,17 +86,25 @@ def test_jobs_really_run_at_the_same_time() -> None:
     assert dict(side_by_side([Job(str(number), partial(meet, barrier)) for number in range(3)], 3)) == dict.fromkeys("012", True)
 
 
-def test_the_longest_is_begun_first() -> None:
-    order: list[str] = []
+def test_the_longest_are_begun_first() -> None:
+    together = multiprocessing.get_context("fork").Barrier(2)
+    jobs = [Job("short", partial(square, 1), 1.0), Job("long", partial(meet, together), 9.0), Job("middle", partial(meet, together), 5.0)]
+    ended = [key for key, _ in side_by_side(jobs, 2)]
+    assert sorted(ended[:2]) == ["long", "middle"]
+    assert ended[2] == "short"
 
-    def on_event(key: str, row: Mapping[str, Any]) -> None:
-        if row["event"] == "start":
-            order.append(key)
 
-    jobs = [Job("short", partial(square, 1), 1.0), Job("long", partial(square, 2), 9.0), Job("middle", partial(square, 3), 5.0)]
-    ended = [key for key, _ in side_by_side(jobs, 2, on_event)]
-    assert sorted(ended) == ["long", "middle", "short"]
-    assert order.index("short") == 2
+def test_a_process_does_one_job_after_another() -> None:
+    found = dict(side_by_side([Job(str(number), partial(square, number)) for number in range(9)], 2))
+    assert len({value[2] for value in found.values()}) <= 2
+
+
+def test_a_process_that_died_is_replaced() -> None:
+    jobs = [Job("dead", die, 9.0), Job("dead too", die, 8.0), *(Job(str(number), partial(square, number)) for number in range(4))]
+    found = dict(side_by_side(jobs, 2))
+    assert isinstance(found["dead"], WorkerDied)
+    assert isinstance(found["dead too"], WorkerDied)
+    assert [found[str(number)][0] for number in range(4)] == [0, 1, 4, 9]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

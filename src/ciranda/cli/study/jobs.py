@@ -1,4 +1,4 @@
-"""Several runs side by side, each in a process of its own.
+"""Several runs side by side, in as many processes as may work at a time.
 
 A small run cannot keep two cores busy by itself: it waits for the last client of each round. Two runs of one worker each can, so a study
 hands whole runs to the cores and not clients. The longest are begun first, as that leaves the least idle time at the end (Graham,
@@ -59,12 +59,13 @@ def side_by_side(jobs: Sequence[Job], workers: int, on_event: OnEvent = lambda k
         for job in jobs:
             yield job.key, _inline(job, workers if len(jobs) == 1 else 1, on_event)
         return
-    crew = _Crew()
-    waiting = sorted(jobs, key=lambda job: -job.cost)
+    crew = _Crew(sorted(jobs, key=lambda job: -job.cost))
+    begun = 0
     try:
-        while waiting or crew.running:
-            while waiting and len(crew.running) < workers:
-                crew.begin(waiting.pop(0))
+        while begun < len(jobs) or crew.running:
+            while begun < len(jobs) and len(crew.running) < workers:
+                crew.begin(begun)
+                begun += 1
             yield from crew.answers(on_event)
     except KeyboardInterrupt:
         crew.stop()
@@ -81,24 +82,42 @@ def _inline(job: Job, workers: int, on_event: OnEvent) -> Any:
 
 
 class _Crew:
-    """The processes at work."""
+    """The processes at work, and those that wait for the next job: a process that has done a run does the next one sooner."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
         # Forked, a process has the data and the imported libraries at once, and a task from a notebook's cell can be in it.
         self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
+        self._idle: dict[Connection, BaseProcess] = {}
         # Nothing is ever sent: this process holds the only writing end, so its death is an end of file for all.
         self._reader, self._writer = self._context.Pipe(duplex=False)
 
-    def begin(self, job: Job) -> None:
-        link, theirs = self._context.Pipe(duplex=False)
-        inherited = [self._writer, link, *self.running] if self._context.get_start_method() == "fork" else []
+    def begin(self, place: int) -> None:
+        """Have the job with this place in the list done."""
+        while self._idle:
+            link, process = self._idle.popitem()
+            try:
+                link.send(place)
+            except (BrokenPipeError, ConnectionResetError):  # somebody ended it while it had nothing to do
+                process.join()
+                link.close()
+                continue
+            self.running[link] = (self._jobs[place], process)
+            return
+        link, process = self._start()
+        link.send(place)
+        self.running[link] = (self._jobs[place], process)
+
+    def _start(self) -> tuple[Connection, BaseProcess]:
+        link, theirs = self._context.Pipe()
+        inherited = [self._writer, link, *self.running, *self._idle] if self._context.get_start_method() == "fork" else []
         process = self._context.Process(  # type: ignore[attr-defined]
-            target=_serve, args=(job.work, theirs, self._reader, inherited), name=f"ciranda-job-{job.key}", daemon=True
+            target=_serve, args=(self._jobs, theirs, self._reader, inherited), name="ciranda-jobs", daemon=True
         )
         process.start()
         theirs.close()
-        self.running[link] = (job, process)
+        return link, process
 
     def answers(self, on_event: OnEvent) -> Iterator[tuple[str, Any]]:
         """Wait until something is told; yields what came of the jobs that ended."""
@@ -107,21 +126,23 @@ class _Crew:
             job, process = self.running[ready]
             try:
                 kind, value = ready.recv()
-            except EOFError:
-                kind, value = "done", None
+            except (EOFError, ConnectionResetError):
+                del self.running[ready]
                 process.join()
-                value = WorkerDied(
+                ready.close()
+                died = WorkerDied(
                     "The process of '{job}' ended with exit code {code}.",
                     job=job.key,
                     code=process.exitcode,
                     hint="Exit code -9 often means that memory ran out: use fewer --workers. What is done is kept.",
                 )
+                yield job.key, died
+                continue
             if kind == "event":
                 on_event(job.key, value)
                 continue
             del self.running[ready]
-            process.join()
-            ready.close()
+            self._idle[ready] = process
             yield job.key, value
 
     def stop(self) -> None:
@@ -134,22 +155,41 @@ class _Crew:
                 pass
 
     def close(self) -> None:
-        for link, (_, process) in self.running.items():
+        for link, process in (*self._idle.items(), *((link, process) for link, (_, process) in self.running.items())):
             process.kill()
             process.join()
             link.close()
         self.running.clear()
+        self._idle.clear()
         self._reader.close()
         self._writer.close()
 
 
-def _serve(work: Work, link: Connection, parent: Connection, inherited: Sequence[Connection]) -> None:
-    """The life of a job's process."""
+def _serve(jobs: Sequence[Job], link: Connection, parent: Connection, inherited: Sequence[Connection]) -> None:
+    """The life of a process: do the jobs whose places in the list are told, one after another."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C is told by the parent, once
     for other in inherited:
         other.close()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    while True:
+        try:
+            work = jobs[link.recv()].work
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            link.send(("done", work(1, _teller(link))))
+        except CirandaError as error:
+            link.send(("done", error))
+        except KeyboardInterrupt:
+            link.send(("done", RunError("It was interrupted.")))
+            return
+        except Exception as error:
+            link.send(("done", RunError("{kind}: {error}", kind=type(error).__name__, error=error)))
+
+
+def _teller(link: Connection) -> Tell:
+    """What a job tells its events with: the first one, and then one every so often."""
     told = 0.0
 
     def tell(row: Mapping[str, Any]) -> None:
@@ -159,14 +199,7 @@ def _serve(work: Work, link: Connection, parent: Connection, inherited: Sequence
             told = now
             link.send(("event", {key: row[key] for key in ("event", "round", "rounds", "done", "of", "kind") if key in row}))
 
-    try:
-        link.send(("done", work(1, tell)))
-    except CirandaError as error:
-        link.send(("done", error))
-    except KeyboardInterrupt:
-        link.send(("done", RunError("It was interrupted.")))
-    except Exception as error:
-        link.send(("done", RunError("{kind}: {error}", kind=type(error).__name__, error=error)))
+    return tell
 
 
 def _die_with(parent: Connection) -> None:
