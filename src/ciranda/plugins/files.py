@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from hashlib import sha256
+from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -34,19 +35,24 @@ def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
     # One name for each file, so that two files called task.py do not share a module, and objects of it can be pickled between processes
     # that loaded the same file.
     name = f"ciranda_user_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    content = sha256(path.read_bytes()).hexdigest()
+    source = path.read_bytes()
+    content = sha256(source).hexdigest()
     known = sys.modules.get(name)
     if known is not None and vars(known).get(_CONTENT) == content:
         # Classes made a second time would be other classes: their objects could not be handed to a worker process.
         return known
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None or not isinstance(spec.loader, SourceLoader):
         raise fault("{path} cannot be loaded as Python.", path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        if b"\0" in source:  # which some versions of Python name without the line
+            line = source[: source.index(b"\0")].count(b"\n") + 1
+            raise SyntaxError("source code cannot contain null bytes", (str(path), line, None, None))
+        # Not the loader's `exec_module`: bytecode that it finds may be of a file of the same length, written in the same second.
+        exec(spec.loader.source_to_code(source, str(path)), vars(module))
     except SyntaxError as error:
         raise fault(
             "{filename}, line {lineno}: {msg}: {text}",
