@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from hashlib import sha256
-from importlib.abc import SourceLoader
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from ciranda.core.errors import CirandaError, blame
 from ciranda.core.texts import Text
@@ -27,6 +27,14 @@ def split(name: str) -> tuple[str, str]:
     return file, wanted
 
 
+class _Source(SourceFileLoader):
+    """Reads the source each time: bytecode that lies beside it may be of a file of the same length, written in the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
     """The module that the file holds, executed once, and again when the file has changed.
 
@@ -41,8 +49,8 @@ def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
     if known is not None and vars(known).get(_CONTENT) == content:
         # Classes made a second time would be other classes: their objects could not be handed to a worker process.
         return known
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or not isinstance(spec.loader, SourceLoader):
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+    if spec is None or spec.loader is None:
         raise fault("{path} cannot be loaded as Python.", path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -51,8 +59,7 @@ def load_module(path: Path, fault: type[CirandaError]) -> ModuleType:
         if b"\0" in source:  # which some versions of Python name without the line
             line = source[: source.index(b"\0")].count(b"\n") + 1
             raise SyntaxError("source code cannot contain null bytes", (str(path), line, None, None))
-        # Not the loader's `exec_module`: bytecode that it finds may be of a file of the same length, written in the same second.
-        exec(spec.loader.source_to_code(source, str(path)), vars(module))
+        spec.loader.exec_module(module)
     except SyntaxError as error:
         raise fault(
             "{filename}, line {lineno}: {msg}: {text}",
